@@ -1,0 +1,131 @@
+package hearth
+
+import (
+	"maps"
+	"time"
+)
+
+// Latest is the qualifier of a function's mutable head (Lambda API).
+const Latest = "$LATEST"
+
+// Model says how many invocations may share one instance (seed 000, seed 001).
+type Model string
+
+const (
+	// Exclusive gives every invocation an instance of its own while it runs.
+	Exclusive Model = "exclusive"
+	// Concurrent lets up to MaxConcurrency invocations share one instance.
+	Concurrent Model = "concurrent"
+)
+
+// Defaults and limits of a function's configuration. Where Lambda has a limit,
+// it is Lambda's.
+const (
+	DefaultMemoryMB       = 128
+	MinMemoryMB           = 128
+	MaxMemoryMB           = 10240
+	DefaultTimeout        = 3 * time.Second
+	MaxTimeout            = 900 * time.Second
+	DefaultTmpMB          = 512
+	MaxTmpMB              = 10240
+	DefaultMaxConcurrency = 10 // seed 001: Binaris allowed ten per function unit
+	MaxMaxConcurrency     = 1000
+	DefaultKeepAlive      = 15 * time.Minute // seed 004, II.D
+	MaxKeepAlive          = 24 * time.Hour
+	MaxEnvBytes           = 4096
+	MaxZipBytes           = 52_428_800
+	MaxUnzippedBytes      = 262_144_000
+	MaxPayloadBytes       = 6_291_556 // request and response of a synchronous invocation
+	MaxClientContextBytes = 3583
+	MaxLogTailBytes       = 4096
+	InitTimeout           = 10 * time.Second
+	// MBPerCPU is the memory that comes with one vCPU's share (as at AWS).
+	MBPerCPU = 1769
+)
+
+// Config is everything about a version but its code. Zero fields mean "default"
+// only before Normalize; a stored Config is always complete.
+type Config struct {
+	Description    string            `json:"description,omitempty"`
+	Role           string            `json:"role,omitempty"` // kept for Lambda clients, never used
+	Runtime        string            `json:"runtime"`        // as the owner wrote it, e.g. "nodejs20.x"
+	Handler        string            `json:"handler"`
+	MemoryMB       int               `json:"memoryMB"`
+	Timeout        time.Duration     `json:"timeout"`
+	TmpMB          int               `json:"tmpMB"`
+	KeepAlive      time.Duration     `json:"keepAlive"`
+	Model          Model             `json:"model"`
+	MaxConcurrency int               `json:"maxConcurrency"` // used when Model is Concurrent
+	Env            map[string]string `json:"env,omitempty"`
+}
+
+// Slots is how many invocations one instance may hold at once.
+func (c *Config) Slots() int {
+	if c.Model == Concurrent {
+		return c.MaxConcurrency
+	}
+	return 1
+}
+
+// Clone returns a copy that shares nothing with c.
+func (c Config) Clone() Config {
+	c.Env = maps.Clone(c.Env)
+	return c
+}
+
+// Code names a version's code by content.
+type Code struct {
+	Digest string `json:"digest"` // lower-case hex SHA-256 of the zip archive
+	Size   int64  `json:"size"`   // bytes of the zip archive
+}
+
+// Version is an immutable pair of code and configuration. Instances are bound to
+// one Version. A *Version handed out by the registry is never changed afterwards.
+type Version struct {
+	Function     string    `json:"function"`
+	Number       string    `json:"number"` // Latest, or a decimal number once published
+	Revision     string    `json:"revision"`
+	LastModified time.Time `json:"lastModified"`
+	Code         Code      `json:"code"`
+	Config       Config    `json:"config"`
+}
+
+// ID tells versions apart: two versions with equal ID may share instances.
+func (v *Version) ID() string { return v.Function + "@" + v.Revision }
+
+// Function is the named, mutable thing that owners configure.
+type Function struct {
+	Name   string            `json:"name"`
+	Latest Version           `json:"latest"`
+	Tags   map[string]string `json:"tags,omitempty"`
+	// Reserved is the reserved concurrency: the most invocations that may be in
+	// flight at once, over all versions; nil when unset; 0 refuses everything.
+	Reserved *int `json:"reserved,omitempty"`
+	// URL is set once a Lambda function URL has been created for it. Hearth's own
+	// /fn/NAME/ route needs no such thing.
+	URL     *URLConfig `json:"url,omitempty"`
+	Created time.Time  `json:"created"`
+}
+
+// URLConfig is Lambda's FunctionUrlConfig.
+type URLConfig struct {
+	AuthType     string    `json:"authType"` // NONE or AWS_IAM
+	Created      time.Time `json:"created"`
+	LastModified time.Time `json:"lastModified"`
+}
+
+// Clone returns a deep copy, for a read-modify-write.
+func (f *Function) Clone() *Function {
+	g := *f
+	g.Latest.Config = f.Latest.Config.Clone()
+	g.Tags = maps.Clone(f.Tags)
+	if f.Reserved != nil {
+		n := *f.Reserved
+		g.Reserved = &n
+	}
+	if f.URL != nil {
+		u := *f.URL
+		g.URL = &u
+	}
+	return &g
+}

@@ -1,0 +1,86 @@
+package hearth
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+	"time"
+)
+
+// Invocation is one accepted event for one version.
+type Invocation struct {
+	ID            string // request id, a UUID; the same on every attempt
+	Version       *Version
+	Payload       []byte
+	ClientContext []byte // decoded JSON, or nil
+	TraceID       string
+	// InvokedARN is the ARN as the caller qualified it.
+	InvokedARN string
+	// WantLog asks for Result.LogTail (X-Amz-Log-Type: Tail).
+	WantLog bool
+}
+
+// FunctionError kinds (X-Amz-Function-Error).
+const (
+	Unhandled = "Unhandled"
+)
+
+// Result is what came of an attempt that reached an instance. A function that
+// failed is a Result too: FunctionError is set and Payload is the error document
+// {"errorType","errorMessage",…}. Only the platform's own failures are Go errors.
+type Result struct {
+	Payload       []byte
+	FunctionError string // "" or Unhandled
+	LogTail       []byte // the last MaxLogTailBytes of this invocation's log, if asked for
+	Instance      string // id of the instance that served it
+	Seq           uint64 // its number within that instance, from 1
+	Cold          bool   // it waited for an instance to start
+	Report        Report
+}
+
+// Report is what a REPORT line says.
+type Report struct {
+	Duration    time.Duration // handler time, without init and queueing
+	Init        time.Duration // of the instance; only on its first invocation
+	Queued      time.Duration // waiting for a slot
+	MemoryMB    int           // configured
+	MaxMemoryMB int           // high-water mark of the instance so far
+}
+
+// FailureDoc is the JSON body of a failed invocation, in Lambda's shape.
+type FailureDoc struct {
+	ErrorType    string   `json:"errorType"`
+	ErrorMessage string   `json:"errorMessage"`
+	Trace        []string `json:"trace,omitempty"`      // Node
+	StackTrace   []string `json:"stackTrace,omitempty"` // Python
+}
+
+// Error types of failures that the platform itself reports about a function.
+const (
+	TypeTimedOut         = "Sandbox.Timedout"
+	TypeExit             = "Runtime.ExitError"
+	TypeOutOfMemory      = "Runtime.OutOfMemory"
+	TypeResponseTooLarge = "Function.ResponseSizeTooLarge"
+	TypeInitError        = "Runtime.InitError"
+	// TypeInstanceFailed: another invocation's crash took the shared instance down.
+	TypeInstanceFailed = "Hearth.InstanceFailed"
+	TypeProtocol       = "Hearth.ProtocolError"
+)
+
+// NewRequestID returns a random UUID (version 4). Request ids are names, not
+// secrets; the generator is the runtime's ChaCha8.
+func NewRequestID() string {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	var s [36]byte
+	hex.Encode(s[0:8], b[0:4])
+	hex.Encode(s[9:13], b[4:6])
+	hex.Encode(s[14:18], b[6:8])
+	hex.Encode(s[19:23], b[8:10])
+	hex.Encode(s[24:36], b[10:16])
+	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
+	return string(s[:])
+}

@@ -1,0 +1,106 @@
+// Package sandbox starts and stops the isolated places that instances run in. A
+// Driver makes sandboxes of one isolation tier; one conformance suite holds all
+// drivers to the same promises, probed from the inside.
+package sandbox
+
+import (
+	"context"
+	"net"
+	"os"
+	"time"
+)
+
+// Spec describes one sandbox. Paths are on the host.
+type Spec struct {
+	// ID names the sandbox and everything made for it (container, cgroup, network
+	// interface, directories): 'i' and twelve hexadecimal digits.
+	ID string
+	// Args is the command, as seen from inside; Args[0] is an absolute path or
+	// found in the sandbox's PATH. Env is its whole environment.
+	Args []string
+	Env  []string
+	// CodeDir appears read-only at /var/task, ShimDir read-only at /var/runtime.
+	CodeDir string
+	ShimDir string
+	// MemoryMB is the hard memory limit, in MiB. CPUs is the share of processor
+	// time, in CPUs, that the sandbox is entitled to when others compete.
+	MemoryMB int
+	CPUs     float64
+	// TmpMB is the size of the private /tmp, in MiB. It does not count as memory.
+	TmpMB int
+	// Pids bounds processes and threads; 0 means DefaultPids.
+	Pids int
+}
+
+// DefaultPids bounds processes and threads in a sandbox (Lambda's is 1,024).
+const DefaultPids = 1024
+
+// Isolation tells what a driver's sandboxes promise. The conformance suite probes
+// every promise that is made, and the API tells people about those that are not.
+type Isolation struct {
+	User       bool // unprivileged, in a user namespace of its own
+	FileSystem bool // read-only root; sees nothing of the host but the runtimes
+	TmpLimit   bool // /tmp has a size limit that holds
+	Network    bool // own network namespace; outbound only
+	Memory     bool // memory limit enforced by the kernel
+	Pids       bool
+	CPU        bool // processor share proportional to memory
+	Syscalls   bool // seccomp
+}
+
+// Driver makes sandboxes. Its methods may be called from many goroutines.
+type Driver interface {
+	// Name is the isolation tier: "runc", "process", …
+	Name() string
+	Isolation() Isolation
+	// Start makes a sandbox and starts Args in it, with one end of a connected
+	// stream socket as file descriptor 3. It blocks until the process runs; on an
+	// error nothing of the sandbox is left. The caller owns the Sandbox and must
+	// Destroy it.
+	Start(ctx context.Context, spec Spec) (Sandbox, error)
+	// Recover removes whatever sandboxes an earlier process left behind under the
+	// same data directory, and tells how many there were. Call it before Start.
+	Recover(ctx context.Context) (int, error)
+	// Close removes what the driver made for all sandboxes (firewall table, parent
+	// cgroup, …). All sandboxes must have been destroyed. Closing twice is harmless.
+	Close() error
+}
+
+// Sandbox is one running sandbox.
+type Sandbox interface {
+	ID() string
+	PID() int // of the first process, on the host
+	// Conn is the host's end of descriptor 3. The caller owns it and closes it.
+	Conn() net.Conn
+	// Output is the reading end of a pipe that is the sandbox's standard output and
+	// standard error. It ends when the last process inside has gone. A reader that
+	// stops reading blocks the writers inside (back-pressure). The caller closes it.
+	Output() *os.File
+	// Done is closed when the first process has ended; Exit then tells how.
+	Done() <-chan struct{}
+	Exit() Exit
+	// Stats reads the current use. It costs a few small file reads.
+	Stats() (Stats, error)
+	// CodeDir tells where the code is, as seen from inside; TmpDir likewise.
+	CodeDir() string
+	TmpDir() string
+	// Destroy kills every process inside and removes everything made for the
+	// sandbox; it blocks until that is done. Calling it again is harmless.
+	Destroy(ctx context.Context) error
+}
+
+// Exit is how the first process ended.
+type Exit struct {
+	Code   int       // exit status; 128+signal when killed by one
+	Signal os.Signal // nil unless killed by a signal
+	OOM    bool      // the kernel (or the driver) killed it at its memory limit
+}
+
+// Stats is what a sandbox uses.
+type Stats struct {
+	MemoryBytes     int64 // in use, without reclaimable file cache
+	PeakMemoryBytes int64 // high-water mark
+	CPU             time.Duration
+	Pids            int
+	OOMKills        int
+}
