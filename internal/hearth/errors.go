@@ -27,6 +27,9 @@ const (
 	ErrMethodNotAllowed ErrorCode = "method_not_allowed" // 405
 	ErrNotImplemented   ErrorCode = "not_implemented"    // 501, names what is missing
 	ErrInternal         ErrorCode = "internal"           // 500 ServiceException
+	// ErrMoved never reaches a client: the version was drained while the invocation
+	// queued; resolve the name again and try the version it stands for now.
+	ErrMoved ErrorCode = "moved"
 )
 
 // Error is an error meant for people: Message names the thing and the way out.

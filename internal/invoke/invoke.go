@@ -1,0 +1,185 @@
+// Package invoke is the data path above the worker: a name becomes a version, the
+// invocation is admitted or throttled, and a worker serves it (design: a gateway's
+// job). Nothing here may assume that the instance is local.
+package invoke
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"hearth/internal/hearth"
+)
+
+// DefaultAccountLimit bounds invocations in flight over all functions without
+// reserved concurrency. Lambda's default is 1,000; a node of one's own may do more.
+const DefaultAccountLimit = 10_000
+
+// maxMoves bounds how often one invocation follows a function that is being
+// updated again and again while it queues.
+const maxMoves = 8
+
+// Resolver finds functions in memory; Resolve is on the request path.
+type Resolver interface {
+	Resolve(name, qualifier string) (*hearth.Function, *hearth.Version, error)
+}
+
+// Worker serves invocations of one version: it has or makes the instances. It
+// blocks until the result is there, the invocation is refused, or ctx ends while
+// it still queues. It copies the payload before it returns.
+type Worker interface {
+	Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Result, error)
+}
+
+// Config of a Service. The zero value has the defaults.
+type Config struct {
+	AccountLimit int // DefaultAccountLimit when 0
+}
+
+// Request is one call as a client made it.
+type Request struct {
+	ID            string // request id; made when empty
+	Function      string
+	Qualifier     string // "" means hearth.Latest
+	InvokedARN    string
+	Payload       []byte // may be the caller's buffer: not used after Invoke has returned
+	ClientContext []byte
+	TraceID       string
+	WantLog       bool
+}
+
+// Stats counts since the start.
+type Stats struct {
+	Invocations uint64 // that reached an instance and came back
+	Failures    uint64 // of those, with a function error
+	Throttles   uint64 // refused: 429 and 503
+	InFlight    int64
+}
+
+// Service resolves, admits and hands over. It has no lock shared between functions.
+type Service struct {
+	resolver Resolver
+	worker   Worker
+	limit    int64
+
+	admitted sync.Map // function name → *admission
+
+	unreserved atomic.Int64 // in flight without reserved concurrency
+	inFlight   atomic.Int64
+	total      atomic.Uint64
+	failures   atomic.Uint64
+	throttles  atomic.Uint64
+}
+
+// admission counts the invocations of one function in flight, over all versions.
+type admission struct{ inFlight atomic.Int64 }
+
+// New makes a Service.
+func New(resolver Resolver, worker Worker, cfg Config) *Service {
+	limit := cfg.AccountLimit
+	if limit == 0 {
+		limit = DefaultAccountLimit
+	}
+	return &Service{resolver: resolver, worker: worker, limit: int64(limit)}
+}
+
+// Invoke serves one synchronous invocation. Errors are *hearth.Error; a function
+// that failed is a Result (Lambda API: 200 with X-Amz-Function-Error).
+func (s *Service) Invoke(ctx context.Context, r *Request) (*hearth.Result, error) {
+	if r.ID == "" {
+		r.ID = hearth.NewRequestID()
+	}
+	for moves := 0; ; moves++ {
+		res, err := s.once(ctx, r)
+		if err == nil {
+			s.total.Add(1)
+			if res.FunctionError != "" {
+				s.failures.Add(1)
+			}
+			return res, nil
+		}
+		switch code := hearth.CodeOf(err); {
+		case code == hearth.ErrMoved && moves < maxMoves:
+			continue
+		case code == hearth.ErrReservedLimit, code == hearth.ErrAccountLimit, code == hearth.ErrCapacity:
+			s.throttles.Add(1)
+		}
+		return nil, err
+	}
+}
+
+func (s *Service) once(ctx context.Context, r *Request) (*hearth.Result, error) {
+	f, v, err := s.resolver.Resolve(r.Function, r.Qualifier)
+	if err != nil {
+		return nil, err
+	}
+	release, err := s.admit(f)
+	if err != nil {
+		return nil, err
+	}
+	defer release.done()
+	inv := hearth.Invocation{
+		ID: r.ID, Version: v, Payload: r.Payload, ClientContext: r.ClientContext,
+		TraceID: r.TraceID, InvokedARN: r.InvokedARN, WantLog: r.WantLog,
+	}
+	return s.worker.Invoke(ctx, &inv)
+}
+
+// permit is what admit gave and done returns. It is a value, so that admission
+// costs no allocation.
+type permit struct {
+	s          *Service
+	a          *admission
+	unreserved bool
+}
+
+func (p permit) done() {
+	p.a.inFlight.Add(-1)
+	p.s.inFlight.Add(-1)
+	if p.unreserved {
+		p.s.unreserved.Add(-1)
+	}
+}
+
+// admit holds a function to its reserved concurrency, which is both its guaranteed
+// share and its cap, and the others to what the account has left (Lambda API).
+func (s *Service) admit(f *hearth.Function) (permit, error) {
+	a := s.admission(f.Name)
+	n := a.inFlight.Add(1)
+	if f.Reserved != nil {
+		if n > int64(*f.Reserved) {
+			a.inFlight.Add(-1)
+			return permit{}, hearth.Errorf(hearth.ErrReservedLimit, "Rate Exceeded.")
+		}
+		s.inFlight.Add(1)
+		return permit{s: s, a: a}, nil
+	}
+	if s.unreserved.Add(1) > s.limit {
+		s.unreserved.Add(-1)
+		a.inFlight.Add(-1)
+		return permit{}, hearth.Errorf(hearth.ErrAccountLimit, "Rate Exceeded.")
+	}
+	s.inFlight.Add(1)
+	return permit{s: s, a: a, unreserved: true}, nil
+}
+
+func (s *Service) admission(name string) *admission {
+	if a, ok := s.admitted.Load(name); ok {
+		return a.(*admission)
+	}
+	a, _ := s.admitted.LoadOrStore(name, &admission{})
+	return a.(*admission)
+}
+
+// InFlight is how many invocations of the function are running or queued.
+func (s *Service) InFlight(function string) int {
+	return int(s.admission(function).inFlight.Load())
+}
+
+// Stats reads the counters.
+func (s *Service) Stats() Stats {
+	return Stats{
+		Invocations: s.total.Load(), Failures: s.failures.Load(),
+		Throttles: s.throttles.Load(), InFlight: s.inFlight.Load(),
+	}
+}
