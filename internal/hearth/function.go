@@ -82,16 +82,28 @@ type Code struct {
 // Version is an immutable pair of code and configuration. Instances are bound to
 // one Version. A *Version handed out by the registry is never changed afterwards.
 type Version struct {
-	Function     string    `json:"function"`
-	Number       string    `json:"number"` // Latest, or a decimal number once published
-	Revision     string    `json:"revision"`
+	Function string `json:"function"`
+	Number   string `json:"number"` // Latest, or a decimal number once published
+	// Revision is Lambda's RevisionId: a new one with every change of the function.
+	Revision string `json:"revision"`
+	// Identity is a new one only when code or configuration change in a way that
+	// instances notice. A new tag, description or function URL leaves it, and so
+	// leaves instances warm. The registry sets it; it is unique over all functions
+	// and all time.
+	Identity     string    `json:"identity"`
 	LastModified time.Time `json:"lastModified"`
 	Code         Code      `json:"code"`
 	Config       Config    `json:"config"`
 }
 
-// ID tells versions apart: two versions with equal ID may share instances.
-func (v *Version) ID() string { return v.Function + "@" + v.Revision }
+// ID tells versions apart: two versions with equal ID may share instances. It is
+// Identity, and does not allocate; versions that no registry made go by Revision.
+func (v *Version) ID() string {
+	if v.Identity != "" {
+		return v.Identity
+	}
+	return v.Function + "@" + v.Revision
+}
 
 // Function is the named, mutable thing that owners configure.
 type Function struct {

@@ -1,0 +1,124 @@
+package hearth
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Tags that set the configuration, for clients that know only Lambda's API.
+const (
+	TagModel          = "hearth:execution-model"
+	TagMaxConcurrency = "hearth:max-concurrency"
+	TagKeepAlive      = "hearth:keep-alive"
+
+	tagPrefix = "hearth:"
+)
+
+// Limits of tags; they are Lambda's. Lengths count characters.
+const (
+	MaxTags        = 50
+	MaxTagKeyLen   = 128
+	MaxTagValueLen = 256
+)
+
+var tagPattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+
+// ValidateTags checks the number of tags, the length and characters of keys and
+// values, and that no key begins with "aws:". The error is an *Error with ErrInvalid.
+func ValidateTags(tags map[string]string) error {
+	if len(tags) > MaxTags {
+		return Errorf(ErrInvalid, "The function would have %d tags, at most %d are allowed: remove some first.", len(tags), MaxTags)
+	}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		value := tags[key]
+		var v violations
+		switch {
+		case key == "" || utf8.RuneCountInString(key) > MaxTagKeyLen:
+			v.add("tags", key, "Map keys must satisfy constraint: [Member must have length between 1 and %d]", MaxTagKeyLen)
+		case strings.HasPrefix(strings.ToLower(key), "aws:"):
+			return Errorf(ErrInvalid, "Tag keys must not begin with \"aws:\", which is reserved; %q does. Choose another name.", clip(key))
+		case !tagPattern.MatchString(key):
+			v.add("tags", key, "Map keys must satisfy constraint: [letters, digits, spaces and _ . : / = + - @ are allowed]")
+		case utf8.RuneCountInString(value) > MaxTagValueLen:
+			v.add("tags", value, "Map values must satisfy constraint: [Member must have length less than or equal to %d] (tag %s)", MaxTagValueLen, key)
+		case !tagPattern.MatchString(value):
+			v.add("tags", value, "Map values must satisfy constraint: [letters, digits, spaces and _ . : / = + - @ are allowed] (tag %s)", clip(key))
+		}
+		if err := v.err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ApplyTags sets f's configuration from its "hearth:" tags. A tag that is not there
+// changes nothing. TagMaxConcurrency above 1 without TagModel means Concurrent. On
+// an error, an *Error with ErrInvalid, f is unchanged.
+func ApplyTags(f *Function) error {
+	c := f.Latest.Config
+	for _, key := range slices.Sorted(maps.Keys(f.Tags)) {
+		if !strings.HasPrefix(key, tagPrefix) {
+			continue
+		}
+		if err := applyTag(&c, key, strings.TrimSpace(f.Tags[key])); err != nil {
+			return err
+		}
+	}
+	if _, told := f.Tags[TagModel]; !told && f.Tags[TagMaxConcurrency] != "" && c.MaxConcurrency > 1 {
+		c.Model = Concurrent
+	}
+	f.Latest.Config = c
+	return nil
+}
+
+func applyTag(c *Config, key, value string) error {
+	switch key {
+	case TagModel:
+		model := Model(strings.ToLower(value))
+		if model != Exclusive && model != Concurrent {
+			return Errorf(ErrInvalid, "Tag %s has the value %q; it must be exclusive or concurrent.%s", key, clip(value), didYouMean(value, "exclusive", "concurrent"))
+		}
+		c.Model = model
+	case TagMaxConcurrency:
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 || n > MaxMaxConcurrency {
+			return Errorf(ErrInvalid, "Tag %s has the value %q; it must be a whole number from 1 to %d.", key, clip(value), MaxMaxConcurrency)
+		}
+		c.MaxConcurrency = n
+	case TagKeepAlive:
+		d, err := parseKeepAlive(value)
+		if err != nil || d != NoKeepAlive && (d < MinKeepAlive || d > MaxKeepAlive) {
+			return Errorf(ErrInvalid, "Tag %s has the value %q; it must be 0, or a duration from 1s to 24h such as 90s, 15m or 2h.", key, clip(value))
+		}
+		c.KeepAlive = d
+	default:
+		return Errorf(ErrInvalid, "Tag %s is not known: tags that begin with %q are Hearth's own, and these exist: %s, %s, %s.%s",
+			clip(key), tagPrefix, TagModel, TagMaxConcurrency, TagKeepAlive, didYouMean(key, TagModel, TagMaxConcurrency, TagKeepAlive))
+	}
+	return nil
+}
+
+// parseKeepAlive reads a Go duration; a bare number counts seconds; nothing at all
+// of either is NoKeepAlive.
+func parseKeepAlive(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if n, errInt := strconv.ParseUint(s, 10, 31); errInt == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err == nil && d == 0 {
+		d = NoKeepAlive
+	}
+	return d, err
+}
+
+func didYouMean(s string, words ...string) string {
+	if near := nearest(s, words); near != "" {
+		return " Did you mean " + near + "?"
+	}
+	return ""
+}
