@@ -1,0 +1,48 @@
+// Package pool decides about one worker's instances: which one serves an invocation,
+// when another is started, which are destroyed, and who gets memory.
+//
+// It is a passive state machine. Every method takes the time, changes the state and
+// returns what the caller must now do; the pool itself starts nothing, waits for
+// nothing, and knows neither clock nor chance. So the daemon and the simulator drive
+// the same code. All methods may be called from many goroutines and none blocks for
+// longer than a short lock.
+//
+// # The way of a slot
+//
+//	lease, start, err := group.Acquire(now, &call.Waiter)
+//	    err != nil              refused: queue full, drained, or its init keeps failing
+//	    lease.Instance != nil   a warm slot: go
+//	    otherwise               queued: the answer comes later, as a Grant or a refusal
+//	    start                   and the caller must start one more instance (below)
+//	next, destroy := lease.Release(now)
+//	    next.Waiter != nil      the slot has passed to this waiter: answer it
+//	    destroy                 it was the last lease of a retired instance: destroy it
+//
+// # The way of an instance
+//
+// Whoever is told to start one calls
+//
+//	res, victims, err := pool.Reserve(group)        destroy the victims, then go on
+//	    err                     group.StartAborted(now, err)
+//	inst := group.Starting(now, id, value, res)     then make the sandbox and initialise
+//	    ready                   inst.Ready(now)
+//	    failed                  inst.StartFailed(now, failure)
+//	later                       inst.Retire(now), inst.Lost(now), or pool.Expire(now)
+//	                            names it, or it is a victim
+//	sandbox destroyed           res.Release()
+//
+// Memory is counted from Reserve until Release, so the ledger holds what really is
+// in use, also while sandboxes are still being destroyed.
+//
+// # Promises
+//
+// An instance never holds more leases than it has slots, and none once it is draining
+// or dead. Every queued waiter gets exactly one answer: a grant, a refusal, or its
+// own Abandon. Waiters of a version are served first come, first served. The sum of
+// reservations never exceeds the node's memory.
+//
+// # Locks
+//
+// Acquire and Release of a warm slot take the lock of that version's group and nothing
+// else. Lock order: Pool.mu, then Group.mu, then the expiry heap's, which is a leaf.
+package pool

@@ -1,0 +1,61 @@
+package pool
+
+import (
+	"cmp"
+	"time"
+)
+
+// Order says which of a version's idle instances serves next.
+type Order int
+
+const (
+	// Stack serves from the instance that was freed last, so that surplus ones go idle
+	// and expire when load drops (seed 004, IV.B).
+	Stack Order = iota
+	// Queue serves from the one that has been free longest, as the prototype of seed
+	// 004 did. It exists to be compared with.
+	Queue
+)
+
+const (
+	// firstBackoff and maxBackoff bound the pause after failed inits.
+	firstBackoff = time.Second
+	maxBackoff   = time.Minute
+	// shortRetry is the pause before a version that still has instances asks for
+	// memory again after it was refused.
+	shortRetry = 250 * time.Millisecond
+	// startsAtOnce bounds how many starts one decision asks for. The next decision
+	// asks for more.
+	startsAtOnce = 8
+	// closedGrace is how long a drained version is remembered, so that invocations that
+	// resolved it just before are turned away instead of starting old code again.
+	closedGrace = time.Minute
+)
+
+// startMore says whether one more instance is needed: those that are starting have
+// fewer slots than there are invocations waiting (late binding).
+func startMore(queued, startingSlots int) bool { return queued > startingSlots }
+
+// backoff is the pause after so many failed inits in a row: 1 s, 2 s, … 60 s.
+func backoff(failures int) time.Duration {
+	if failures > 6 {
+		return maxBackoff
+	}
+	return min(firstBackoff<<(failures-1), maxBackoff)
+}
+
+// evictBefore orders instances for eviction: memory that is being freed anyway first,
+// then the least recently used. Ties go by age, so that equal histories end equal.
+func evictBefore(a, b candidate) int {
+	if a.dying != b.dying {
+		if a.dying {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(
+		a.lastUsed.Compare(b.lastUsed),
+		cmp.Compare(a.inst.group.number, b.inst.group.number),
+		cmp.Compare(a.inst.number, b.inst.number),
+	)
+}
