@@ -174,7 +174,7 @@ func TestMemoryLimit(t *testing.T) {
 		t.Skip("this machine has no memory controller")
 	}
 	g := group(t, h, real(t, h), "i1")
-	const limit = 192 << 20 // room for the race detector's shadow memory
+	const limit = 192 << 20                                             // room for the race detector's shadow memory
 	for _, bytes := range []int64{2 * limit, limit, 3 * limit, limit} { // up and down
 		if err := g.SetLimits(Limits{MemoryBytes: bytes, CPUs: 0.1, QuotaCPUs: 1.5, Pids: 100}); err != nil {
 			t.Fatal(err)
@@ -201,7 +201,8 @@ func TestMemoryLimit(t *testing.T) {
 	if ws, ok := eat.ProcessState.Sys().(syscall.WaitStatus); !ok || ws.Signal() != syscall.SIGKILL {
 		t.Errorf("eating memory ended with %v, want a kill", err)
 	}
-	if s, err := g.Stats(); err != nil || s.OOMKills != 1 || s.PeakMemoryBytes < limit*9/10 || s.PeakMemoryBytes > limit {
+	// The kernel charges forced pages past the limit, so the peak may be a bit above.
+	if s, err := g.Stats(); err != nil || s.OOMKills != 1 || s.PeakMemoryBytes < limit*9/10 || s.PeakMemoryBytes > limit*11/10 {
 		t.Errorf("after an OOM kill: Stats = %+v, %v", s, err)
 	}
 }
