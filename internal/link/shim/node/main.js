@@ -1,1 +1,136 @@
 'use strict';
+
+// Hearth's shim for Node: it stands between the frames on descriptor 3 (PROTOCOL.md)
+// and the owner's handler. It speaks first, so that the host can get ready while the
+// rest of it loads.
+
+const output = require('./output.js');
+
+output.frame(output.TYPE.HELLO, 0, 0,
+  JSON.stringify({ protocol: 1, runtime: `nodejs${process.versions.node}`, pid: process.pid }));
+output.finish();
+
+const failures = require('./failures.js');
+const input = require('./input.js');
+const invocation = require('./invocation.js');
+const loader = require('./loader.js');
+const logs = require('./logs.js');
+
+const MAX_DOCUMENT = 16 * 1024; // bytes of an INIT_ERROR
+const UNCAUGHT = 129; // exit codes as Lambda's runtime has them
+const UNHANDLED = 128;
+
+let ready = false;
+let concurrent = false;
+let leaving = false;
+
+function leave(code) {
+  process.exit(code);
+}
+
+function failInit(err, code) {
+  if (leaving) return;
+  leaving = true;
+  logs.completeOutside();
+  output.frame(output.TYPE.INIT_ERROR, 0, 0, failures.document(err, MAX_DOCUMENT));
+  leave(code);
+}
+
+async function onInit(text) {
+  const init = JSON.parse(text);
+  concurrent = init.model === 'concurrent';
+  applyEnvironment(init.env || {});
+  try {
+    process.chdir(init.taskRoot);
+  } catch { /* the loader says what is missing */ }
+  hide();
+  logs.follow(concurrent);
+  try {
+    invocation.become(init, await loader.load(init.taskRoot, init.handler), socket);
+  } catch (err) {
+    logs.line('ERROR', 2, `Init Error ${failures.forLog(err)}`);
+    failInit(err, 1);
+    return;
+  }
+  if (leaving) return;
+  ready = true;
+  logs.completeOutside();
+  output.frame(output.TYPE.READY, 0, 0, '{}');
+}
+
+function applyEnvironment(env) {
+  const nodePath = process.env.NODE_PATH;
+  Object.assign(process.env, env);
+  if (process.env.NODE_PATH !== nodePath) require('module').Module._initPaths();
+}
+
+// hide takes the shim's own modules out of the owner's sight.
+function hide() {
+  process.mainModule = undefined;
+  for (const name of Object.keys(require.cache)) {
+    if (name.startsWith(__dirname)) delete require.cache[name];
+  }
+}
+
+function onShutdown(grace) {
+  if (leaving) return;
+  leaving = true;
+  if (process.listenerCount('SIGTERM') === 0) leave(0);
+  socket.unref();
+  setTimeout(leave, Math.max(grace - 50, 0), 0).unref();
+  process.emit('SIGTERM', 'SIGTERM', 15);
+}
+
+// culprit is the invocation in whose asynchronous context we are, while it runs.
+function culprit() {
+  const inv = logs.invocation();
+  return inv !== null && inv !== undefined && !inv.ended ? inv : null;
+}
+
+process.on('uncaughtException', (err) => {
+  logs.line('ERROR', 2, `Uncaught Exception ${failures.forLog(err)}`);
+  if (!ready) {
+    failInit(err, UNCAUGHT);
+    return;
+  }
+  const inv = culprit();
+  if (inv !== null) inv.end(invocation.FAILED, failures.document(err, MAX_DOCUMENT));
+  leave(UNCAUGHT);
+});
+
+process.on('unhandledRejection', (reason) => {
+  const said = failures.describe(reason);
+  const message = failures.isError(reason) ? `${said.errorType}: ${said.errorMessage}` : said.errorMessage;
+  const err = new failures.RuntimeError('Runtime.UnhandledPromiseRejection', message, reason);
+  logs.line('ERROR', 2, `Unhandled Promise Rejection ${failures.forLog(err)}`);
+  if (!ready) {
+    failInit(err, UNHANDLED);
+    return;
+  }
+  const inv = culprit();
+  if (inv !== null) inv.end(invocation.FAILED, failures.document(err, MAX_DOCUMENT));
+  // Where invocations share the instance, one's lost rejection is no reason to end
+  // the others, if it is known whose it is.
+  if (!concurrent || logs.invocation() === undefined) leave(UNHANDLED);
+});
+
+process.on('exit', () => {
+  const inv = logs.invocation();
+  if (inv && !inv.ended) logs.complete(inv, inv.stream);
+  logs.completeOutside();
+  output.finish();
+});
+
+process.on('beforeExit', () => {
+  if (!leaving) invocation.onEmptyLoop();
+});
+
+logs.capture();
+
+const socket = input.listen({
+  init: onInit,
+  invoke: invocation.invoke,
+  cancel() {}, // the handler cannot be interrupted; its result is dropped by the host
+  shutdown: onShutdown,
+  end: () => leave(0),
+});
