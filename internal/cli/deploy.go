@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hearth/internal/cli/project"
+	"hearth/internal/cli/screen"
+	"hearth/internal/hearth"
+)
+
+const deployLong = `Pack a folder (or take a zip archive), send it to the platform, and say where the
+function answers. A function of that name is replaced, and its instances with it:
+invocations in flight finish on the old code. Otherwise it is created.
+
+What the function is comes from hearth.yml in the folder. Flags win over it. Without
+a hearth.yml the name is the folder's, and runtime and handler are guessed from the
+files: index.js, index.mjs or the main of package.json; main.py, lambda_function.py
+or handler.py. What was guessed is said.
+
+With a hearth.yml the function becomes exactly what the file says: a key that was
+taken out goes back to its default. Without one, settings that no flag mentions stay
+as they are.
+
+A hearth.yml may hold several functions; all are deployed. --name then picks one of
+them; other flags apply to all that are deployed.
+
+The execution model is the knob that matters. "exclusive" gives every invocation an
+instance of its own while it runs, as AWS Lambda does. "concurrent" lets up to
+--max-concurrency invocations share one instance: fewer cold starts, less memory, one
+database connection for all, if the code can bear company.`
+
+const deployExample = `  # everything from ./hearth.yml, or guessed
+  hearth deploy
+
+  # another folder, and a flag that wins over its hearth.yml
+  hearth deploy examples/hello --memory 512
+
+  # no hearth.yml at all
+  hearth deploy ./resize --name resize --runtime nodejs --handler index.handler \
+      --execution-model concurrent --max-concurrency 20 --env BUCKET=pictures
+
+  # an archive that a build made
+  hearth deploy dist/app.zip --name app --runtime python3.12 --handler main.handler`
+
+// deployed is one function that deploy has put on the platform.
+type deployed struct {
+	Name    string `json:"name"`
+	Action  string `json:"action"` // created or updated
+	URL     string `json:"url"`
+	Runtime string `json:"runtime"`
+	Handler string `json:"handler"`
+	Model   string `json:"model"`
+	// MaxConcurrency is how many invocations share one instance: 1 when exclusive.
+	MaxConcurrency int    `json:"maxConcurrency"`
+	MemoryMB       int    `json:"memoryMB"`
+	CodeBytes      int    `json:"codeBytes"`
+	Files          int    `json:"files"`
+	Guessed        string `json:"guessed,omitempty"`
+}
+
+func (a *app) deployCommand() *cobra.Command {
+	o := &deployFlags{}
+	cmd := &cobra.Command{
+		Use:     "deploy [DIR|ZIP]",
+		Short:   "Create or update functions from a folder or an archive",
+		Long:    deployLong,
+		Example: deployExample,
+		Args:    atMostOne("folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			source := "."
+			if len(args) == 1 {
+				source = args[0]
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			plans, err := planDeploy(source, o, cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return a.deployAll(cmd.Context(), c, plans)
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+// deployAll sends every plan and prints what came of each.
+func (a *app) deployAll(ctx context.Context, c *client, plans []plan) error {
+	done := make([]deployed, 0, len(plans))
+	for i := range plans {
+		d, err := c.put(ctx, &plans[i])
+		if err != nil {
+			return fmt.Errorf("%s: %w", plans[i].Name, err)
+		}
+		done = append(done, d)
+		if !a.json() {
+			a.printDeployed(&d, i > 0)
+		}
+	}
+	if a.json() {
+		return a.printJSON(map[string]any{"functions": done})
+	}
+	return nil
+}
+
+// put creates or updates one function (PUT /hearth/v1/functions/NAME).
+func (c *client) put(ctx context.Context, p *plan) (deployed, error) {
+	body := map[string]any{"config": p.wire(), "code": p.archive}
+	if p.Tags != nil {
+		body["tags"] = p.Tags
+	}
+	if p.Reserved != nil {
+		body["reserved"] = *p.Reserved
+	}
+	var f function
+	status, err := c.call(ctx, http.MethodPut, functionPath(p.Name), body, &f)
+	if err != nil {
+		return deployed{}, err
+	}
+	k := &f.Latest.Config
+	d := deployed{Name: p.Name, Action: "updated", URL: c.functionURL(p.Name), Runtime: k.Runtime, Handler: k.Handler,
+		Model: string(k.Model), MaxConcurrency: 1, MemoryMB: k.MemoryMB, CodeBytes: len(p.archive), Files: p.files, Guessed: p.guessed}
+	if status == http.StatusCreated {
+		d.Action = "created"
+	}
+	if k.Model == hearth.Concurrent {
+		d.MaxConcurrency = k.MaxConcurrency
+	}
+	return d, nil
+}
+
+func (a *app) printDeployed(d *deployed, another bool) {
+	if a.format == formatTSV {
+		fmt.Fprintf(a.out, "%s\t%s\t%s\n", d.Name, d.Action, d.URL)
+		return
+	}
+	if another {
+		fmt.Fprintln(a.out)
+	}
+	k := config{Model: hearth.Model(d.Model), MaxConcurrency: d.MaxConcurrency}
+	fmt.Fprintf(a.out, "%s %s  %s\n", a.out.Paint(screen.Bold, d.Name), a.out.Paint(screen.Green, d.Action),
+		a.out.Paint(screen.Dim, strings.Join([]string{d.Runtime, d.Handler, screen.MB(d.MemoryMB), screen.Count(d.Files, "file") + ", " + screen.Bytes(int64(d.CodeBytes))}, " · ")))
+	if d.Guessed != "" {
+		fmt.Fprintf(a.out, "  %s\n", a.out.Paint(screen.Yellow, d.Guessed))
+	}
+	fmt.Fprintf(a.out, "  %s\n", k.modelWords())
+	fmt.Fprintf(a.out, "  answers at %s\n", a.out.Paint(screen.Cyan, d.URL))
+}
+
+// wire is the configuration as the platform takes it: only what is to be set, with
+// lengths of time in words.
+func (p *plan) wire() map[string]any {
+	c := &p.Patch
+	m := map[string]any{}
+	put(m, "description", c.Description)
+	put(m, "runtime", c.Runtime)
+	put(m, "handler", c.Handler)
+	put(m, "memoryMB", c.MemoryMB)
+	put(m, "tmpMB", c.TmpMB)
+	put(m, "model", c.Model)
+	put(m, "maxConcurrency", c.MaxConcurrency)
+	put(m, "env", c.Env)
+	put(m, "timeout", words(c.Timeout))
+	put(m, "keepAlive", words(c.KeepAlive))
+	return m
+}
+
+func put[T any](m map[string]any, key string, value *T) {
+	if value != nil {
+		m[key] = *value
+	}
+}
+
+// words writes a length of time; none at all (hearth.NoKeepAlive) is "0s".
+func words(d *time.Duration) *string {
+	if d == nil {
+		return nil
+	}
+	s := max(*d, 0).String()
+	return &s
+}
+
+// fill makes a plan from hearth.yml complete, so that what the file does not mention
+// goes back to its default.
+func fill(f *project.Function) {
+	c := f.Config()
+	p := &f.Patch
+	def(&p.Description, c.Description)
+	def(&p.MemoryMB, c.MemoryMB)
+	def(&p.Timeout, c.Timeout)
+	def(&p.TmpMB, c.TmpMB)
+	def(&p.KeepAlive, c.KeepAlive)
+	def(&p.Model, c.Model)
+	def(&p.MaxConcurrency, c.MaxConcurrency)
+	def(&p.Env, map[string]string{})
+	if f.Tags == nil {
+		f.Tags = map[string]string{}
+	}
+}
+
+func def[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
+	}
+}

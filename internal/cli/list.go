@@ -1,0 +1,269 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hearth/internal/cli/screen"
+	"hearth/internal/hearth"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the functions",
+		Long:    "List the functions that are deployed, with their runtime, memory and execution model.",
+		Example: `  hearth list
+
+  # names only
+  hearth list | cut -f1
+
+  # for programs
+  hearth list -o json | jq -r '.functions[].name'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.passThrough(cmd, c, "/hearth/v1/functions")
+			}
+			list, err := c.functions(cmd.Context())
+			if err != nil {
+				return err
+			}
+			t := screen.NewTable("name", "runtime", "handler", ">memory", ">timeout", "model", "changed")
+			for _, f := range list {
+				k := &f.Latest.Config
+				t.Row(screen.Cell{Text: f.Name, Style: screen.Bold}, k.Runtime, k.Handler, screen.MB(k.MemoryMB),
+					spanWords(k.Timeout), k.modelShort(), a.when(f.Latest.LastModified))
+			}
+			return a.printTable(t, "No functions yet. Deploy one with: hearth deploy DIR")
+		},
+	}
+}
+
+func (a *app) showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show everything about a function",
+		Long:  "Show a function's configuration, its code, where it answers, and what its execution model means.",
+		Example: `  hearth show hello
+  hearth show hello -o json`,
+		Args:              exactlyOne("function"),
+		ValidArgsFunction: a.completeFunctions(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			f, err := c.function(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.passThrough(cmd, c, functionPath(args[0]))
+			}
+			return a.printFields(a.describe(c, &f))
+		},
+	}
+}
+
+func (a *app) describe(c *client, f *function) []field {
+	k := &f.Latest.Config
+	fields := []field{
+		{"name", a.out.Paint(screen.Bold, f.Name)},
+		{"answers at", c.functionURL(f.Name)},
+		{"runtime", k.Runtime},
+		{"handler", k.Handler},
+		{"model", k.modelWords()},
+		{"memory", screen.MB(k.MemoryMB)},
+		{"timeout", spanWords(k.Timeout)},
+		{"tmp", screen.MB(k.TmpMB)},
+		{"keep-alive", k.keepAliveWords()},
+		{"code", fmt.Sprintf("%s, sha256 %s", screen.Bytes(f.Latest.Code.Size), f.Latest.Code.Digest)},
+		{"version", f.Latest.Number},
+		{"changed", a.when(f.Latest.LastModified)},
+		{"created", a.when(f.Created)},
+	}
+	if k.Description != "" {
+		fields = append(fields, field{"description", screen.OneLine(k.Description)})
+	}
+	if f.Reserved != nil {
+		fields = append(fields, field{"reserved", fmt.Sprintf("%d in flight at most", *f.Reserved)})
+	}
+	if f.State != nil && f.State.State != "" {
+		fields = append(fields, field{"state", f.State.State + reason(f.State.Reason)})
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.Env)) {
+		fields = append(fields, field{"env " + name, screen.OneLine(k.Env[name])})
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Tags)) {
+		fields = append(fields, field{"tag " + name, screen.OneLine(f.Tags[name])})
+	}
+	return fields
+}
+
+func reason(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}
+
+func (a *app) instancesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "instances [NAME]",
+		Aliases: []string{"ps"},
+		Short:   "List the instances, of one function or all",
+		Long: `List the running instances: what they are doing, how many invocations they hold and
+have held, and what they reserve and use of the machine's memory.
+
+An instance with 3/10 in flight has room for seven invocations more.`,
+		Example: `  hearth instances
+  hearth instances hello -o json`,
+		Args:              atMostOne("function"),
+		ValidArgsFunction: a.completeFunctions(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			name := ""
+			if len(args) == 1 {
+				name = args[0]
+				if _, err := c.function(cmd.Context(), name); err != nil {
+					return err
+				}
+			}
+			if a.json() {
+				return a.passThrough(cmd, c, instancesPath(name))
+			}
+			list, err := c.instances(cmd, name)
+			if err != nil {
+				return err
+			}
+			return a.printTable(a.instanceTable(list), "No instances. One starts with the first invocation: hearth invoke NAME")
+		},
+	}
+}
+
+func instancesPath(function string) string {
+	return "/hearth/v1/instances" + query("function", function)
+}
+
+func (c *client) instances(cmd *cobra.Command, function string) ([]hearth.InstanceInfo, error) {
+	var list struct {
+		Instances []hearth.InstanceInfo `json:"instances"`
+	}
+	_, err := c.call(cmd.Context(), http.MethodGet, instancesPath(function), nil, &list)
+	return list.Instances, err
+}
+
+func (a *app) instanceTable(list []hearth.InstanceInfo) *screen.Table {
+	t := screen.NewTable("instance", "function", "state", ">in flight", ">served", ">reserved", ">used", ">peak", ">init", "isolation", "last used")
+	for _, i := range list {
+		t.Row(i.ID, i.Function, screen.Cell{Text: string(i.State), Style: stateStyle(i.State)},
+			fmt.Sprintf("%d/%d", i.InFlight, i.Slots), i.Invocations, screen.MB(i.MemoryMB), screen.MB(i.UsedMB),
+			screen.MB(i.PeakMB), screen.Duration(i.Init), i.Isolation, a.when(i.LastUsed))
+	}
+	return t
+}
+
+func stateStyle(s hearth.State) screen.Style {
+	switch s {
+	case hearth.Busy:
+		return screen.Green
+	case hearth.Starting, hearth.Draining:
+		return screen.Yellow
+	case hearth.Dead:
+		return screen.Red
+	case hearth.Frozen:
+		return screen.Blue
+	}
+	return screen.Plain
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show the platform at a glance",
+		Long:  "Show what the platform is made of and how it is doing: isolation, runtimes, memory, invocations so far.",
+		Example: `  hearth status
+  hearth status -o json | jq .reservedMB`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.passThrough(cmd, c, "/hearth/v1/status")
+			}
+			var s hearth.Status
+			if _, err := c.call(cmd.Context(), http.MethodGet, "/hearth/v1/status", nil, &s); err != nil {
+				return err
+			}
+			return a.printFields(a.statusFields(c, &s))
+		},
+	}
+}
+
+func (a *app) statusFields(c *client, s *hearth.Status) []field {
+	fields := []field{
+		{"endpoint", a.out.Paint(screen.Bold, c.base)},
+		{"version", s.Version},
+		{"up for", screen.Span(time.Since(s.Started))},
+		{"isolation", s.Isolation},
+	}
+	for _, r := range s.Runtimes {
+		fields = append(fields, field{"runtime", r})
+	}
+	fields = append(fields,
+		field{"functions", fmt.Sprint(s.Functions)},
+		field{"instances", fmt.Sprint(s.Instances)},
+		field{"in flight", fmt.Sprintf("%d, and %d waiting", s.InFlight, s.Queued)},
+		field{"memory", fmt.Sprintf("%s reserved of %s; Hearth itself uses %s", screen.MB(s.ReservedMB), screen.MB(s.MemoryMB), screen.MB(s.ResidentMB))},
+		field{"invocations", fmt.Sprintf("%d: %d cold, %d failed", s.Invocations, s.ColdStarts, s.Failures)},
+		field{"refused", fmt.Sprint(s.Throttles)},
+	)
+	for _, w := range s.Warnings {
+		fields = append(fields, field{"warning", a.out.Paint(screen.Yellow, w)})
+	}
+	return fields
+}
+
+// passThrough prints the platform's own JSON, which is the stable form.
+func (a *app) passThrough(cmd *cobra.Command, c *client, path string) error {
+	var raw json.RawMessage
+	if _, err := c.call(cmd.Context(), http.MethodGet, path, nil, &raw); err != nil {
+		return err
+	}
+	return a.printJSON(raw)
+}
+
+// when prints a time: how long ago on a terminal, to the millisecond elsewhere.
+func (a *app) when(t time.Time) string {
+	if a.format == formatTable {
+		return screen.Ago(time.Now(), t)
+	}
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func spanWords(s span) string {
+	if d := time.Duration(s); d%time.Second != 0 {
+		return d.String()
+	}
+	return screen.Span(time.Duration(s))
+}

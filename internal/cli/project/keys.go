@@ -1,0 +1,186 @@
+package project
+
+import (
+	"path"
+	"path/filepath"
+	"time"
+	"unicode/utf8"
+
+	"hearth/internal/hearth"
+)
+
+// Key is one key that a function in hearth.yml may have. docs/reference/hearth.yml.md
+// tells more about each; a test holds the two together.
+type Key struct {
+	Name    string
+	Type    string
+	Default string
+	set     func(d *decoder, f *Function, e entry)
+}
+
+// Keys lists every key of a function.
+func Keys() []Key {
+	return []Key{
+		{"name", "text", "the folder's name", setName},
+		{"runtime", "text", "guessed from the files", setRuntime},
+		{"handler", "text", "guessed from the files", setHandler},
+		{"memory", "MB", "128", setMemory},
+		{"timeout", "seconds", "3", setTimeout},
+		{"tmp", "MB", "512", setTmp},
+		{"executionModel", "exclusive or concurrent", "exclusive", setModel},
+		{"maxConcurrency", "whole number", "10", setMaxConcurrency},
+		{"keepAlive", "length of time", "15m", setKeepAlive},
+		{"env", "mapping", "none", setEnv},
+		{"code", "path", ".", setCode},
+		{"exclude", "list of patterns", "none", setExclude},
+		{"description", "text", "none", setDescription},
+		{"reserved", "whole number", "none", setReserved},
+		{"tags", "mapping", "none", setTags},
+	}
+}
+
+// keyNames are the names of Keys.
+func keyNames() []string {
+	var names []string
+	for _, k := range Keys() {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+func setName(d *decoder, f *Function, e entry) {
+	if name, ok := d.str(e); ok {
+		f.Name = name
+		f.line, f.col = position(e.value)
+	}
+}
+
+func setRuntime(d *decoder, f *Function, e entry) {
+	s, ok := d.str(e)
+	if !ok {
+		return
+	}
+	if _, err := hearth.Language(s); err != nil {
+		d.problem(e.value, "%s", err)
+		return
+	}
+	f.Patch.Runtime = &s
+}
+
+func setHandler(d *decoder, f *Function, e entry) {
+	if s, ok := d.str(e); ok {
+		f.Patch.Handler = &s
+	}
+}
+
+func setMemory(d *decoder, f *Function, e entry) {
+	if n, ok := d.megabytes(e, hearth.MinMemoryMB, hearth.MaxMemoryMB); ok {
+		f.Patch.MemoryMB = &n
+	}
+}
+
+func setTmp(d *decoder, f *Function, e entry) {
+	if n, ok := d.megabytes(e, hearth.DefaultTmpMB, hearth.MaxTmpMB); ok {
+		f.Patch.TmpMB = &n
+	}
+}
+
+func setTimeout(d *decoder, f *Function, e entry) {
+	v, ok := d.span(e, "30s")
+	if !ok {
+		return
+	}
+	if v < time.Second || v > hearth.MaxTimeout {
+		d.problem(e.value, "timeout must be from 1s to %.0fs, not %s", hearth.MaxTimeout.Seconds(), v)
+		return
+	}
+	f.Patch.Timeout = &v
+}
+
+func setKeepAlive(d *decoder, f *Function, e entry) {
+	v, ok := d.span(e, "15m")
+	if !ok {
+		return
+	}
+	if v == 0 {
+		v = hearth.NoKeepAlive
+	} else if v < hearth.MinKeepAlive || v > hearth.MaxKeepAlive {
+		d.problem(e.value, "keepAlive must be 0 (none), or from 1s to 24h, not %s", v)
+		return
+	}
+	f.Patch.KeepAlive = &v
+}
+
+func setModel(d *decoder, f *Function, e entry) {
+	s, ok := d.str(e)
+	if !ok {
+		return
+	}
+	m := hearth.Model(s)
+	if m != hearth.Exclusive && m != hearth.Concurrent {
+		d.problem(e.value, "executionModel must be exclusive (each invocation has an instance to itself) "+
+			"or concurrent (up to maxConcurrency share one), not %q", s)
+		return
+	}
+	f.Patch.Model = &m
+}
+
+func setMaxConcurrency(d *decoder, f *Function, e entry) {
+	if n, ok := d.whole(e, 1, hearth.MaxMaxConcurrency, ""); ok {
+		f.Patch.MaxConcurrency = &n
+	}
+}
+
+func setEnv(d *decoder, f *Function, e entry) {
+	if m, ok := d.texts(e); ok {
+		f.Patch.Env = &m
+	}
+}
+
+func setCode(d *decoder, f *Function, e entry) {
+	s, ok := d.str(e)
+	if !ok {
+		return
+	}
+	if s == "" || path.IsAbs(s) || !filepath.IsLocal(filepath.FromSlash(s)) {
+		d.problem(e.value, "code must be a path inside this folder, such as . or dist or dist/code.zip, not %q", s)
+		return
+	}
+	f.Code = path.Clean(s)
+}
+
+func setExclude(d *decoder, f *Function, e entry) {
+	if l, ok := d.list(e); ok {
+		f.Exclude = l
+	}
+}
+
+func setDescription(d *decoder, f *Function, e entry) {
+	s, ok := d.str(e)
+	if !ok {
+		return
+	}
+	if n := utf8.RuneCountInString(s); n > hearth.MaxDescriptionLen {
+		d.problem(e.value, "description has %d characters, at most %d are allowed", n, hearth.MaxDescriptionLen)
+		return
+	}
+	f.Patch.Description = &s
+}
+
+func setReserved(d *decoder, f *Function, e entry) {
+	if n, ok := d.whole(e, 0, 1_000_000, " invocations in flight"); ok {
+		f.Reserved = &n
+	}
+}
+
+func setTags(d *decoder, f *Function, e entry) {
+	m, ok := d.texts(e)
+	if !ok {
+		return
+	}
+	if err := hearth.ValidateTags(m); err != nil {
+		d.problem(e.keyNode, "%s", err)
+		return
+	}
+	f.Tags = m
+}

@@ -1,0 +1,220 @@
+package project
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// decoder walks the syntax tree of one file and collects what is wrong.
+type decoder struct {
+	anchors map[string]ast.Node
+	// budget bounds the steps through aliases, which could otherwise multiply.
+	budget   int
+	problems []Problem
+}
+
+// parseYAML returns the body of the only document in src; nil when it is empty.
+func (d *decoder) parseYAML(src []byte) (body ast.Node) {
+	defer func() {
+		// A panic of the parser on a strange file is that file's problem, not ours.
+		if r := recover(); r != nil {
+			d.problems = append(d.problems, Problem{1, 1, fmt.Sprintf("this is not YAML that can be read: %v", r)})
+			body = nil
+		}
+	}()
+	file, err := parser.ParseBytes(src, 0)
+	if err != nil {
+		d.syntaxError(err)
+		return nil
+	}
+	var docs []ast.Node
+	for _, doc := range file.Docs {
+		if doc.Body != nil && doc.Body.Type() != ast.NullType {
+			docs = append(docs, doc.Body)
+		}
+	}
+	switch len(docs) {
+	case 0:
+		d.problems = append(d.problems, Problem{1, 1, "the file says nothing; it should hold at least a function's name and handler"})
+		return nil
+	case 1:
+	default:
+		d.problem(docs[1], "a second YAML document is not read; put all functions under one functions:")
+	}
+	ast.Walk(anchorFinder{d}, docs[0])
+	return docs[0]
+}
+
+func (d *decoder) syntaxError(err error) {
+	p := Problem{Line: 1, Col: 1, Message: err.Error()}
+	var located yaml.Error
+	if errors.As(err, &located) {
+		p.Message = located.GetMessage()
+		if t := located.GetToken(); t != nil && t.Position != nil {
+			p.Line, p.Col = max(t.Position.Line, 1), max(t.Position.Column, 1)
+		}
+	}
+	d.problems = append(d.problems, p)
+}
+
+// anchorFinder notes every &anchor of a tree.
+type anchorFinder struct{ d *decoder }
+
+func (f anchorFinder) Visit(n ast.Node) ast.Visitor {
+	if a, ok := n.(*ast.AnchorNode); ok && a.Name != nil {
+		f.d.anchors[a.Name.GetToken().Value] = a.Value
+	}
+	return f
+}
+
+// problem notes that something is wrong at n.
+func (d *decoder) problem(n ast.Node, format string, args ...any) {
+	line, col := position(n)
+	d.problems = append(d.problems, Problem{line, col, fmt.Sprintf(format, args...)})
+}
+
+// position is where n begins. A mapping's own token is its first colon; people think
+// of its first key.
+func position(n ast.Node) (line, col int) {
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		if len(m.Values) > 0 && !m.IsFlowStyle {
+			return position(m.Values[0])
+		}
+	case *ast.MappingValueNode:
+		if m.Key != nil {
+			return position(m.Key)
+		}
+	}
+	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
+		return 1, 1
+	}
+	p := n.GetToken().Position
+	return max(p.Line, 1), max(p.Column, 1)
+}
+
+// resolve looks through anchors and aliases. It returns nil, with a problem noted,
+// for what cannot be resolved.
+func (d *decoder) resolve(n ast.Node) ast.Node {
+	for {
+		switch v := n.(type) {
+		case *ast.AnchorNode:
+			n = v.Value
+		case *ast.AliasNode:
+			if d.budget--; d.budget < 0 {
+				d.problem(v, "too many aliases lead from one to another here; write the values out")
+				return nil
+			}
+			name := v.Value.GetToken().Value
+			target, ok := d.anchors[name]
+			if !ok {
+				d.problem(v, "there is no anchor &%s to refer to", name)
+				return nil
+			}
+			n = target
+		case *ast.TagNode:
+			d.problem(v, "YAML tags such as %s have no meaning here; leave it out", v.GetToken().Value)
+			return nil
+		default:
+			return n
+		}
+	}
+}
+
+// entry is one key of a mapping with its value, which resolve has looked through.
+type entry struct {
+	key     string
+	keyNode ast.Node
+	value   ast.Node
+}
+
+// mapping lists the entries of n; those merged in by << come last, and only where n
+// itself does not have the key. what names n in messages.
+func (d *decoder) mapping(n ast.Node, what string) ([]entry, bool) {
+	n = d.resolve(n)
+	var values []*ast.MappingValueNode
+	switch m := n.(type) {
+	case nil:
+		return nil, false
+	case *ast.MappingNode:
+		values = m.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{m}
+	default:
+		d.problem(n, "%s must be a mapping of keys to values, not %s", what, kind(n))
+		return nil, false
+	}
+	var own, merged []entry
+	for _, v := range values {
+		if v.Key.IsMergeKey() {
+			merged = append(merged, d.merge(v.Value, what)...)
+			continue
+		}
+		key, ok := d.key(v.Key)
+		if !ok {
+			continue
+		}
+		if value := d.resolve(v.Value); value != nil {
+			own = append(own, entry{key, v.Key, value})
+		}
+	}
+	for _, e := range merged {
+		if !slices.ContainsFunc(own, func(o entry) bool { return o.key == e.key }) {
+			own = append(own, e)
+		}
+	}
+	return own, true
+}
+
+// merge is what << brings: one mapping, or several in a list.
+func (d *decoder) merge(n ast.Node, what string) []entry {
+	if d.budget--; d.budget < 0 {
+		d.problem(n, "too many merges lead from one to another here; write the values out")
+		return nil
+	}
+	sources := []ast.Node{n}
+	if list, ok := d.resolve(n).(*ast.SequenceNode); ok {
+		sources = list.Values
+	}
+	var all []entry
+	for _, s := range sources {
+		entries, _ := d.mapping(s, what)
+		all = append(all, entries...)
+	}
+	return all
+}
+
+func (d *decoder) key(n ast.MapKeyNode) (string, bool) {
+	if s, ok := n.(ast.ScalarNode); ok {
+		return s.GetToken().Value, true
+	}
+	d.problem(n, "a key must be a plain word")
+	return "", false
+}
+
+// kind names what a node is, for people.
+func kind(n ast.Node) string {
+	switch v := n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.NullNode:
+		return "nothing"
+	case *ast.BoolNode:
+		return "the truth value " + v.GetToken().Value
+	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		return "the number " + n.GetToken().Value
+	case *ast.LiteralNode:
+		return "a block of text"
+	case *ast.StringNode:
+		return fmt.Sprintf("%q", v.Value)
+	default:
+		return "a " + n.Type().YAMLName()
+	}
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+const upLong = `Start a platform and keep it running until Ctrl-C or SIGTERM. It then refuses new
+invocations, lets those in flight finish, and removes everything it made: containers,
+network namespaces, control groups, mounts, firewall rules.
+
+Everything a platform must not forget is under the data folder. Starting again with
+the same folder brings back the same functions, also after a crash.
+
+Isolation "auto" is runc when Hearth runs as root and runc is installed. Otherwise
+functions run as plain processes of yours, without walls between them; Hearth says so
+and then refuses to listen where other machines could reach it.`
+
+const upExample = `  # on this machine only, data under /var/lib/hearth (root) or ~/.local/share/hearth
+  hearth up
+
+  # another port, another folder, at most 4 GB for instances
+  hearth up --listen 127.0.0.1:9100 --data ./hearth-data --memory 4096
+
+  # is it there?
+  curl http://127.0.0.1:9000/healthz`
+
+func (a *app) upCommand() *cobra.Command {
+	c := DefaultUpConfig(a.Getenv, os.Geteuid())
+	cmd := &cobra.Command{
+		Use:     "up",
+		Short:   "Start a platform on this machine",
+		Long:    upLong,
+		Example: upExample,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.Validate(); err != nil {
+				return usagef("%w", err)
+			}
+			if a.Up == nil {
+				return platformf("this build of hearth cannot start a platform")
+			}
+			if err := a.Up(cmd.Context(), c, a.Stdout); err != nil {
+				return platformf("%w", err)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Listen, "listen", c.Listen, "`host:port` to listen on")
+	f.StringVar(&c.DataDir, "data", c.DataDir, "`folder` for functions, code and logs")
+	f.StringVar(&c.Isolation, "isolation", c.Isolation, "auto, runc or process")
+	f.IntVar(&c.MemoryMB, "memory", c.MemoryMB, "`MB` that instances may reserve together; 0 = most of the machine")
+	f.BoolVar(&c.CPUQuota, "cpu-quota", c.CPUQuota, "hold instances to their processor share even when others are idle")
+	f.IntVar(&c.QueueLength, "queue-length", c.QueueLength, "`invocations` of one function that may wait for a slot")
+	f.DurationVar(&c.QueueTimeout, "queue-timeout", c.QueueTimeout, "how `long` an invocation may wait for a slot")
+	f.StringVar(&c.Region, "region", c.Region, "region `name` for ARNs and AWS_REGION")
+	f.StringVar(&c.Account, "account", c.Account, "account `number` for ARNs")
+	f.StringVar(&c.SandboxCIDR, "sandbox-cidr", c.SandboxCIDR, "IPv4 `range` for sandboxes, when the usual one is taken")
+	f.StringVar(&c.Node, "node", c.Node, "`path` of node, when not the one in PATH")
+	f.StringVar(&c.Python, "python", c.Python, "`path` of python3, when not the one in PATH")
+	f.StringVar(&c.NATSURL, "nats", c.NATSURL, "`URL` of an external NATS with JetStream; empty = built in")
+	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+	must(cmd.RegisterFlagCompletionFunc("isolation", cobra.FixedCompletions(
+		[]string{IsolationAuto, IsolationRunc, IsolationProcess}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions(
+		[]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp)))
+	return cmd
+}

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"hearth/internal/hearth"
+)
+
+// Values of UpConfig.Isolation.
+const (
+	IsolationAuto    = "auto"    // runc where it works, process otherwise
+	IsolationRunc    = "runc"    // an OCI container per instance
+	IsolationProcess = "process" // plain processes: no isolation worth the name
+)
+
+// DefaultListen is where a platform listens and where the commands look for one.
+const DefaultListen = "127.0.0.1:9000"
+
+// UpConfig is what hearth up was asked for. DefaultUpConfig fills it, flags change
+// it, Validate checks it; the composition root turns it into a running platform.
+type UpConfig struct {
+	Listen    string // host:port
+	DataDir   string // metadata, code and logs; made if missing
+	Isolation string // IsolationAuto, IsolationRunc or IsolationProcess
+	MemoryMB  int    // MiB that instances may reserve together; 0 = most of the machine
+	CPUQuota  bool   // cap instances at their processor share even when others are idle
+	// QueueLength is how many invocations of one function may wait for a slot, and
+	// QueueTimeout how long. Past either the caller is refused (429 or 503).
+	QueueLength  int
+	QueueTimeout time.Duration
+	Region       string // appears in ARNs and in the functions' environment
+	Account      string // likewise: twelve digits
+	LogLevel     string // debug, info, warn or error: the platform's own log
+	// SandboxCIDR is the IPv4 range that sandboxes get their addresses from; empty
+	// leaves the choice to the driver.
+	SandboxCIDR string
+	Node        string // path of node; empty = look for it
+	Python      string // path of python3; empty = look for it
+	NATSURL     string // an external NATS; empty = embedded, without a listener
+}
+
+// DefaultUpConfig is what hearth up does without flags. getenv is os.Getenv or a
+// stand-in; uid 0 keeps its data under /var/lib.
+func DefaultUpConfig(getenv func(string) string, uid int) UpConfig {
+	return UpConfig{
+		Listen:       DefaultListen,
+		DataDir:      defaultDataDir(getenv, uid),
+		Isolation:    IsolationAuto,
+		QueueLength:  1000,
+		QueueTimeout: 30 * time.Second,
+		Region:       "us-east-1",
+		Account:      "000000000000",
+		LogLevel:     "info",
+	}
+}
+
+func defaultDataDir(getenv func(string) string, uid int) string {
+	if uid == 0 {
+		return "/var/lib/hearth"
+	}
+	if dir := getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "hearth")
+	}
+	if home := getenv("HOME"); home != "" {
+		return filepath.Join(home, ".local", "share", "hearth")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("hearth-%d", uid))
+}
+
+// Validate tells the first thing that is wrong, in words that name the flag.
+func (c *UpConfig) Validate() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %q is not host:port, such as %s", c.Listen, DefaultListen)
+	}
+	if c.DataDir == "" {
+		return fmt.Errorf("--data must name a folder")
+	}
+	if err := oneOf("--isolation", c.Isolation, IsolationAuto, IsolationRunc, IsolationProcess); err != nil {
+		return err
+	}
+	if c.Isolation == IsolationProcess && !loopback(host) {
+		return fmt.Errorf("--isolation process runs functions as plain processes of this machine, so it is refused "+
+			"on %s, which others can reach; listen on 127.0.0.1, or use --isolation runc", c.Listen)
+	}
+	if c.MemoryMB != 0 && c.MemoryMB < hearth.MinMemoryMB {
+		return fmt.Errorf("--memory %d is too little for even one instance; give at least %d MB, or 0 for most of the machine",
+			c.MemoryMB, hearth.MinMemoryMB)
+	}
+	if c.QueueLength < 0 {
+		return fmt.Errorf("--queue-length %d must be 0 (no queue) or more", c.QueueLength)
+	}
+	if c.QueueTimeout < 0 {
+		return fmt.Errorf("--queue-timeout %s must be 0 or more", c.QueueTimeout)
+	}
+	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
+		return fmt.Errorf("--account %q is not twelve digits", c.Account)
+	}
+	if c.Region == "" {
+		return fmt.Errorf("--region must not be empty")
+	}
+	if c.SandboxCIDR != "" {
+		if p, err := netip.ParsePrefix(c.SandboxCIDR); err != nil || !p.Addr().Is4() {
+			return fmt.Errorf("--sandbox-cidr %q is not an IPv4 range such as 10.88.0.0/16", c.SandboxCIDR)
+		}
+	}
+	return oneOf("--log-level", c.LogLevel, "debug", "info", "warn", "error")
+}
+
+func oneOf(flag, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%s %q is not one of %s", flag, value, strings.Join(allowed, ", "))
+}
+
+// loopback tells whether only this machine can reach host.
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
