@@ -32,6 +32,7 @@ type Result struct {
 	Payload       []byte
 	FunctionError string // "" or Unhandled
 	LogTail       []byte // the last MaxLogTailBytes of this invocation's log, if asked for
+	Version       string // Number of the version that served it (X-Amz-Executed-Version)
 	Instance      string // id of the instance that served it
 	Seq           uint64 // its number within that instance, from 1
 	Cold          bool   // it waited for an instance to start

@@ -1,0 +1,209 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hearth/internal/hearth"
+	"hearth/internal/link"
+	"hearth/internal/logs"
+	"hearth/internal/pool"
+	"hearth/internal/sandbox"
+)
+
+const (
+	// shutdownGrace is what exit hooks get when an idle instance is stopped. Lambda
+	// gives at most 2 s.
+	shutdownGrace = 500 * time.Millisecond
+	// settle is how long the two signs of a death, the end of the process and the end
+	// of its socket, may lie apart.
+	settle = time.Second
+	// destroyTimeout bounds the removal of a sandbox.
+	destroyTimeout = 30 * time.Second
+	// sampleEvery is how old the memory figure of a REPORT line may be: reading it
+	// costs system calls.
+	sampleEvery = time.Second
+)
+
+// instance is one live instance. Its keeper, the goroutine that runs live, makes it
+// and destroys it; everybody else only asks the keeper to stop.
+type instance struct {
+	id      string
+	version *hearth.Version
+	stream  string
+	pooled  *pool.Instance
+	log     *logs.Stream
+
+	// Set by the keeper before the instance is ready.
+	sb          sandbox.Sandbox
+	conn        *link.Conn
+	output      sync.WaitGroup // the reader of sb.Output
+	releaseCode func()
+	initTook    time.Duration
+
+	up      atomic.Bool // sb is set
+	sampled atomic.Int64
+	peak    atomic.Int64
+
+	stopOnce sync.Once
+	stop     chan struct{} // closed when somebody wants the instance gone
+	hard     chan struct{} // closed when it must go without grace
+	hardOnce sync.Once
+	why      string // reason to be gone; set before stop is closed
+
+	died chan struct{} // closed when end is set
+	end  death
+	gone chan struct{} // closed when nothing is left of it
+}
+
+func newInstance(v *hearth.Version) *instance {
+	inst := &instance{
+		id: hearth.NewInstanceID(), version: v,
+		stop: make(chan struct{}), hard: make(chan struct{}),
+		died: make(chan struct{}), gone: make(chan struct{}),
+	}
+	inst.stream = logStream(v, inst.id, time.Now())
+	return inst
+}
+
+// requestStop asks the keeper to end the instance; the first reason counts.
+func (inst *instance) requestStop(reason string) {
+	inst.stopOnce.Do(func() {
+		inst.why = reason
+		close(inst.stop)
+	})
+}
+
+// kill ends the instance without grace.
+func (inst *instance) kill(reason string) {
+	inst.requestStop(reason)
+	inst.hardOnce.Do(func() { close(inst.hard) })
+}
+
+// verdict waits until it is known how the instance ended.
+func (inst *instance) verdict() *death {
+	<-inst.died
+	return &inst.end
+}
+
+// destroy asks an instance's keeper to remove it. It does not wait.
+func (w *Worker) destroy(p *pool.Instance) {
+	p.Value.(*instance).requestStop(p.Reason())
+}
+
+// peakMB is the instance's high-water mark of memory, at most sampleEvery old.
+func (inst *instance) peakMB(now time.Time) int {
+	last := inst.sampled.Load()
+	if t := now.UnixNano(); t-last >= int64(sampleEvery) && inst.sampled.CompareAndSwap(last, t) {
+		if stats, err := inst.sb.Stats(); err == nil {
+			inst.peak.Store(stats.PeakMemoryBytes)
+		}
+	}
+	return mb(inst.peak.Load())
+}
+
+func mb(bytes int64) int { return int((bytes + 1<<20 - 1) >> 20) }
+
+// describe adds what the worker knows to what the pool knows.
+func (inst *instance) describe(info *hearth.InstanceInfo) {
+	info.LogStream = inst.stream
+	if !inst.up.Load() {
+		return
+	}
+	info.PID = inst.sb.PID()
+	info.Init = inst.initTook
+	if stats, err := inst.sb.Stats(); err == nil {
+		info.UsedMB, info.PeakMB, info.CPU = mb(stats.MemoryBytes), mb(stats.PeakMemoryBytes), stats.CPU
+	}
+}
+
+// readOutput turns what the processes inside write to their standard output and
+// error into log lines of the instance. Not reading on is the back-pressure.
+func (inst *instance) readOutput() {
+	lines := inst.log.Writer(2, time.Now)
+	if _, err := io.Copy(lines, inst.sb.Output()); err != nil && !errors.Is(err, os.ErrClosed) {
+		inst.log.Platform(time.Now(), "the instance's output could not be read: "+err.Error())
+	}
+	lines.Close()
+}
+
+// outlive blocks until the instance has ended by itself or somebody wants it gone,
+// and finds out how it ended. It returns true if it ended by itself.
+func (inst *instance) outlive() (byItself bool) {
+	select {
+	case <-inst.stop:
+		inst.leave()
+		inst.end.reason, inst.end.exit = inst.why, inst.exit()
+		return false
+	case <-inst.sb.Done():
+		waitAtMost(inst.conn.Done(), settle) // answers may still be in the socket
+	case <-inst.conn.Done():
+		waitAtMost(inst.sb.Done(), settle)
+	}
+	inst.end.exit = inst.exit()
+	var broken *link.ProtocolError
+	switch {
+	case errors.As(inst.conn.Err(), &broken):
+		inst.end.reason, inst.end.protocol = hearth.EndProtocol, broken
+	case inst.end.exit.OOM:
+		inst.end.reason = hearth.EndOOM
+	default:
+		inst.end.reason = hearth.EndCrashed
+	}
+	return true
+}
+
+// leave lets an instance run its exit hooks.
+func (inst *instance) leave() {
+	inst.conn.Shutdown(shutdownGrace)
+	timer := time.NewTimer(shutdownGrace)
+	defer timer.Stop()
+	select {
+	case <-inst.sb.Done():
+	case <-inst.hard:
+	case <-timer.C:
+	}
+}
+
+// exit is how the process ended, as far as is known.
+func (inst *instance) exit() sandbox.Exit {
+	select {
+	case <-inst.sb.Done():
+		return inst.sb.Exit()
+	default:
+		return sandbox.Exit{}
+	}
+}
+
+func waitAtMost(done <-chan struct{}, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// remove destroys what there is of the sandbox. It blocks until nothing is left.
+func (inst *instance) remove(w *Worker) {
+	if inst.conn != nil {
+		inst.conn.Close()
+	}
+	if inst.sb != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), destroyTimeout)
+		defer cancel()
+		if err := inst.sb.Destroy(ctx); err != nil {
+			w.cfg.Log.Error("sandbox not removed cleanly", "instance", inst.id, "function", inst.version.Function, "err", err)
+		}
+		inst.output.Wait()
+		inst.sb.Output().Close()
+	}
+	if inst.releaseCode != nil {
+		inst.releaseCode()
+	}
+}

@@ -1,0 +1,215 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"hearth/internal/hearth"
+	"hearth/internal/link"
+	"hearth/internal/pool"
+)
+
+// call is an invocation's place in the queue and the timer it waits by. Calls are
+// reused: a warm invocation allocates nothing here.
+type call struct {
+	waiter  pool.Waiter
+	granted chan grant // holds the one answer that a queued waiter gets
+	timer   *time.Timer
+}
+
+// grant is the answer to a queued waiter.
+type grant struct {
+	lease pool.Lease
+	err   error
+}
+
+var calls = sync.Pool{New: func() any {
+	c := &call{granted: make(chan grant, 1), timer: time.NewTimer(time.Hour)}
+	c.timer.Stop()
+	c.waiter.Value = c
+	return c
+}}
+
+func answer(w *pool.Waiter, g grant) { w.Value.(*call).granted <- g }
+
+// Invoke serves one invocation. It blocks until the result is there, the invocation
+// is refused, or ctx ends while it queues; once it runs, the function's time-out is
+// the only limit. It does not use the payload after it has returned.
+//
+// Errors: hearth.ErrMoved, hearth.ErrCapacity, hearth.ErrShuttingDown,
+// hearth.ErrInternal, or the context's. A function that fails, also in its init, is a
+// Result.
+func (w *Worker) Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Result, error) {
+	c := calls.Get().(*call)
+	now := time.Now()
+	lease, err := w.acquire(ctx, c, inv, now)
+	if err != nil {
+		calls.Put(c)
+		return w.refused(inv, err)
+	}
+	began := now
+	if lease.Cold || lease.Seq == 1 {
+		began = time.Now()
+	}
+	res := w.run(c, inv, lease, began)
+	res.Report.Queued = began.Sub(now)
+	calls.Put(c)
+	return res, nil
+}
+
+func (w *Worker) acquire(ctx context.Context, c *call, inv *hearth.Invocation, now time.Time) (pool.Lease, error) {
+	group := w.pool.Group(inv.Version)
+	lease, start, err := group.Acquire(now, &c.waiter)
+	if lease.Instance != nil || err != nil {
+		return lease, err
+	}
+	if start {
+		w.start(group)
+	}
+	select {
+	case g := <-c.granted:
+		return g.lease, g.err
+	case <-ctx.Done():
+	}
+	if c.waiter.Abandon() {
+		return pool.Lease{}, ctx.Err()
+	}
+	if g := <-c.granted; g.err == nil {
+		w.release(g.lease)
+	}
+	return pool.Lease{}, ctx.Err()
+}
+
+// refused turns a pool's refusal into what the caller is told. A failed init is the
+// function's failure, not the platform's.
+func (w *Worker) refused(inv *hearth.Invocation, err error) (*hearth.Result, error) {
+	var failed *pool.StartError
+	switch {
+	case errors.As(err, &failed) && failed.Doc != nil:
+		return &hearth.Result{
+			Payload: failed.Doc, FunctionError: hearth.Unhandled, Cold: true, Version: inv.Version.Number,
+			Report: hearth.Report{MemoryMB: inv.Version.Config.MemoryMB},
+		}, nil
+	case errors.As(err, &failed):
+		return nil, hearth.Errorf(hearth.ErrInternal, "no instance of %s could be started: %v", inv.Version.Function, failed.Err).WithCause(err)
+	case errors.Is(err, pool.ErrClosed) && w.closing.Load():
+		return nil, hearth.Errorf(hearth.ErrShuttingDown, "the platform is shutting down")
+	case errors.Is(err, pool.ErrClosed):
+		return nil, errMoved
+	}
+	return nil, err
+}
+
+// run sends the invocation over the link and waits for what comes of it.
+func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began time.Time) *hearth.Result {
+	inst := lease.Instance.Value.(*instance)
+	timeout := inv.Version.Config.Timeout
+	lc := link.NewCall()
+	lc.ID, lc.ARN, lc.TraceID = inv.ID, inv.InvokedARN, inv.TraceID
+	lc.ClientContext, lc.Payload = inv.ClientContext, inv.Payload
+	lc.Deadline = began.Add(timeout)
+	res := &hearth.Result{Instance: inst.id, Seq: lease.Seq, Cold: lease.Cold, Version: inv.Version.Number}
+	res.Report.MemoryMB = inv.Version.Config.MemoryMB
+	if lease.Seq == 1 {
+		res.Report.Init = inst.initTook
+	}
+	inst.log.Start(began, inv.ID, inv.Version.Number)
+	w.exchange(c, inst, lc, timeout, inv, res)
+	ended := time.Now()
+	res.Report.Duration = ended.Sub(began)
+	res.Report.MaxMemoryMB = inst.peakMB(ended)
+	inst.log.Finish(ended, inv.ID, res.Report, status(res))
+	if inv.WantLog {
+		res.LogTail = inst.log.Tail(inv.ID, hearth.MaxLogTailBytes)
+	}
+	w.releaseAt(lease, ended)
+	return res
+}
+
+// exchange fills res with the instance's answer, or with the failure that stands in
+// for it.
+func (w *Worker) exchange(c *call, inst *instance, lc *link.Call, timeout time.Duration, inv *hearth.Invocation, res *hearth.Result) {
+	if err := inst.conn.Send(lc); err != nil {
+		lc.Release()
+		w.crashed(inst, inv.ID, res)
+		return
+	}
+	c.timer.Reset(timeout)
+	select {
+	case <-lc.Done():
+		c.timer.Stop()
+	case <-c.timer.C:
+		if !w.overran(inst, lc, inv, res) {
+			return
+		}
+	}
+	switch err := lc.Err; {
+	case err == nil:
+		res.Payload = lc.Response
+		if lc.Failed {
+			res.FunctionError = hearth.Unhandled
+		}
+	case errors.Is(err, link.ErrResponseTooLarge):
+		res.Payload, res.FunctionError = encode(tooLarge(inv.ID)), hearth.Unhandled
+	default:
+		w.crashed(inst, inv.ID, res)
+	}
+	lc.Release()
+}
+
+// overran answers an invocation whose time is up, and retires its instance: the
+// others there may finish (design 9). It returns true if the answer came after all.
+func (w *Worker) overran(inst *instance, lc *link.Call, inv *hearth.Invocation, res *hearth.Result) bool {
+	select {
+	case <-lc.Done():
+		return true
+	default:
+	}
+	res.Payload, res.FunctionError = encode(timedOut(inv.ID, inv.Version.Config.Timeout)), hearth.Unhandled
+	inst.conn.Cancel(lc)
+	w.apply(inst.pooled, inst.pooled.Retire(time.Now(), hearth.EndTimedOut))
+	return false
+}
+
+// crashed waits until it is known how the instance died and says so.
+func (w *Worker) crashed(inst *instance, request string, res *hearth.Result) {
+	res.Payload, res.FunctionError = encode(inst.verdict().failure(request)), hearth.Unhandled
+}
+
+func (w *Worker) release(lease pool.Lease) { w.releaseAt(lease, time.Now()) }
+
+func (w *Worker) releaseAt(lease pool.Lease, now time.Time) {
+	next, destroy := lease.Release(now)
+	if next.Waiter != nil {
+		answer(next.Waiter, grant{lease: next.Lease})
+	}
+	if destroy {
+		w.destroy(lease.Instance)
+	}
+}
+
+// apply carries out what the pool decided about an instance.
+func (w *Worker) apply(inst *pool.Instance, out pool.Outcome) {
+	for _, g := range out.Grants {
+		answer(g.Waiter, grant{lease: g.Lease})
+	}
+	for _, waiter := range out.Fail {
+		answer(waiter, grant{err: out.Err})
+	}
+	for range out.Start {
+		w.start(inst.Group())
+	}
+	if out.Destroy {
+		w.destroy(inst)
+	}
+}
+
+// status is the word in a REPORT line for an invocation that did not end by itself.
+func status(res *hearth.Result) string {
+	if res.FunctionError == "" {
+		return ""
+	}
+	return "error"
+}

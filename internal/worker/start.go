@@ -1,0 +1,250 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"hearth/internal/hearth"
+	"hearth/internal/link"
+	"hearth/internal/link/shim"
+	"hearth/internal/pool"
+	"hearth/internal/sandbox"
+)
+
+// start makes one more instance of a group, as the pool asked. It does not wait.
+func (w *Worker) start(g *pool.Group) {
+	w.tasks.Go(func() { w.live(g) })
+}
+
+// live is an instance's whole life: memory, sandbox, init, service, death, removal.
+func (w *Worker) live(g *pool.Group) {
+	w.starts <- struct{}{}
+	res, err := w.reserve(g)
+	if err != nil {
+		<-w.starts
+		w.aborted(g, err)
+		return
+	}
+	inst := newInstance(g.Version())
+	inst.log = w.cfg.Logs.Open(inst.version.Function, inst.id)
+	inst.pooled = g.Starting(time.Now(), inst.id, inst, res)
+	w.emit(inst, "instance.starting", "", "")
+	err = w.boot(inst)
+	<-w.starts
+	if err != nil {
+		w.stillborn(inst, err)
+	} else {
+		w.serve(inst)
+	}
+	inst.remove(w)
+	w.emit(inst, "instance.dead", inst.end.reason, "")
+	res.Release()
+	close(inst.gone)
+	w.poke()
+}
+
+// reserve holds the memory for one more instance, and waits until the instances that
+// had to make room are gone.
+func (w *Worker) reserve(g *pool.Group) (*pool.Reservation, error) {
+	res, victims, err := w.pool.Reserve(g)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range victims {
+		w.destroy(v)
+	}
+	for _, v := range victims {
+		<-v.Value.(*instance).gone
+	}
+	return res, nil
+}
+
+// aborted tells the pool that a start did not take place.
+func (w *Worker) aborted(g *pool.Group, err error) {
+	out := g.StartAborted(time.Now(), err)
+	for _, waiter := range out.Fail {
+		answer(waiter, grant{err: out.Err})
+	}
+	for range out.Start {
+		w.start(g)
+	}
+}
+
+// poke makes the expiry loop look at once: memory has become free.
+func (w *Worker) poke() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// serve runs an initialised instance until its end.
+func (w *Worker) serve(inst *instance) {
+	w.emit(inst, "instance.ready", "", fmt.Sprintf("init %.2f ms", float64(inst.initTook.Microseconds())/1000))
+	w.apply(inst.pooled, inst.pooled.Ready(time.Now()))
+	byItself := inst.outlive()
+	inst.end.memoryMB = inst.version.Config.MemoryMB
+	if stats, err := inst.sb.Stats(); err == nil {
+		inst.end.peakMB = mb(stats.PeakMemoryBytes)
+	}
+	inst.end.inFlight = inst.pooled.Info().InFlight
+	if byItself {
+		doc := inst.end.failure("-")
+		inst.log.Platform(time.Now(), doc.ErrorType+": "+doc.ErrorMessage)
+	}
+	// The pool knows already, unless the instance died by itself or was killed.
+	w.apply(inst.pooled, inst.pooled.Lost(time.Now(), inst.end.reason))
+	close(inst.died)
+}
+
+// stillborn tells the pool, and so the invocations that wait, why init failed.
+func (w *Worker) stillborn(inst *instance, err error) {
+	inst.end.reason = hearth.EndInitError
+	failure := pool.Failure{Err: err}
+	var reported *initFailure
+	if errors.As(err, &reported) {
+		failure.Doc = reported.doc
+	}
+	inst.log.Platform(time.Now(), "INIT_REPORT Status: error\t"+err.Error())
+	w.cfg.Log.Warn("instance did not start", "instance", inst.id, "function", inst.version.Function, "err", err)
+	w.apply(inst.pooled, inst.pooled.StartFailed(time.Now(), failure))
+	close(inst.died)
+}
+
+// initFailure is an init that failed by the function's own doing.
+type initFailure struct {
+	doc []byte
+	err error
+}
+
+func (e *initFailure) Error() string { return e.err.Error() }
+func (e *initFailure) Unwrap() error { return e.err }
+
+// boot makes the sandbox and initialises the handler. Whatever it has made by the
+// time of an error is for inst.remove to take away.
+func (w *Worker) boot(inst *instance) error {
+	ctx, cancel := context.WithCancel(w.ctx)
+	defer cancel()
+	released := make(chan struct{})
+	defer close(released)
+	w.tasks.Go(func() { // an instance that must go at once does not finish its init
+		select {
+		case <-inst.hard:
+			cancel()
+		case <-released:
+		}
+	})
+	if err := w.makeSandbox(ctx, inst); err != nil {
+		return err
+	}
+	began := time.Now()
+	err := w.initialise(ctx, inst)
+	inst.initTook = time.Since(began)
+	if err == nil {
+		inst.peakMB(time.Now())
+	}
+	return err
+}
+
+func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
+	v := inst.version
+	language, err := hearth.Language(v.Config.Runtime)
+	if err != nil {
+		return err
+	}
+	interpreter, ok := w.cfg.Interpreters[language]
+	if !ok {
+		return fmt.Errorf("this machine has no interpreter for %s; install one and restart Hearth", language)
+	}
+	codeDir, release, err := w.cfg.Code.Get(ctx, v.Code.Digest)
+	if err != nil {
+		return fmt.Errorf("get the code: %w", err)
+	}
+	inst.releaseCode = release
+	inside := w.inside(codeDir)
+	sb, err := w.cfg.Driver.Start(ctx, sandbox.Spec{
+		ID:       inst.id,
+		Args:     shim.Command(language, interpreter, v.Config.MemoryMB, inside.shim),
+		Env:      pairs(w.environment(v, inst.id, inst.stream, inside)),
+		CodeDir:  codeDir,
+		ShimDir:  w.cfg.ShimDir,
+		MemoryMB: v.Config.MemoryMB,
+		CPUs:     float64(v.Config.MemoryMB) / hearth.MBPerCPU,
+		TmpMB:    v.Config.TmpMB,
+	})
+	if err != nil {
+		return fmt.Errorf("start the sandbox: %w", err)
+	}
+	inst.sb = sb
+	inst.output.Go(inst.readOutput)
+	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog})
+	inst.up.Store(true)
+	return nil
+}
+
+// inside is where things will be, seen from within the sandbox.
+func (w *Worker) inside(codeDir string) place {
+	if w.cfg.Driver.Isolation().FileSystem {
+		return place{code: "/var/task", shim: shim.Dir, tmp: "/tmp"}
+	}
+	return place{code: codeDir, shim: w.cfg.ShimDir, tmp: "/tmp"}
+}
+
+func (inst *instance) onLog(call *link.Call, fd int, text []byte) {
+	request := ""
+	if call != nil {
+		request = call.ID
+	}
+	inst.log.Line(time.Now(), request, fd, text)
+}
+
+// initialise waits for the shim and has it load the handler (Lambda: at most 10 s).
+func (w *Worker) initialise(ctx context.Context, inst *instance) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.InitTimeout)
+	defer cancel()
+	if _, err := inst.conn.Hello(ctx); err != nil {
+		return w.initFailed(inst, err)
+	}
+	v, seen := inst.version, place{code: inst.sb.CodeDir(), shim: w.inside("").shim, tmp: inst.sb.TmpDir()}
+	err := inst.conn.Init(ctx, link.Init{
+		Handler: v.Config.Handler, TaskRoot: seen.code, Env: w.environment(v, inst.id, inst.stream, seen),
+		Model: v.Config.Model, Slots: v.Config.Slots(), Function: v.Function, Version: v.Number,
+		MemoryMB: v.Config.MemoryMB, ARN: w.arn(v), LogGroup: logGroup(v.Function), LogStream: inst.stream,
+		MaxResponseBytes: hearth.MaxPayloadBytes,
+	})
+	if err != nil {
+		return w.initFailed(inst, err)
+	}
+	return nil
+}
+
+// initFailed finds the words for an init that did not succeed.
+func (w *Worker) initFailed(inst *instance, err error) error {
+	var reported *link.InitError
+	switch {
+	case errors.As(err, &reported):
+		return &initFailure{doc: reported.Raw, err: err}
+	case errors.Is(err, context.DeadlineExceeded):
+		words := fmt.Sprintf("Init timed out after %.2f seconds. Do less outside the handler, or do it on the first invocation.", w.cfg.InitTimeout.Seconds())
+		return &initFailure{doc: encode(hearth.FailureDoc{ErrorType: hearth.TypeTimedOut, ErrorMessage: words}), err: errors.New(words)}
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	waitAtMost(inst.sb.Done(), settle)
+	d := death{reason: hearth.EndCrashed, exit: inst.exit(), memoryMB: inst.version.Config.MemoryMB}
+	var broken *link.ProtocolError
+	if errors.As(err, &broken) {
+		d.reason, d.protocol = hearth.EndProtocol, broken
+	} else if d.exit.OOM {
+		d.reason, d.peakMB = hearth.EndOOM, d.memoryMB
+	}
+	doc := d.failure("init")
+	return &initFailure{doc: encode(doc), err: errors.New(doc.ErrorMessage)}
+}
+
+func (w *Worker) emit(inst *instance, kind, reason, detail string) {
+	w.cfg.Events.Emit(hearth.Event{Time: time.Now(), Kind: kind, Function: inst.version.Function,
+		Instance: inst.id, Reason: reason, Detail: detail})
+}

@@ -1,0 +1,216 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hearth/internal/hearth"
+	"hearth/internal/link/shim"
+	"hearth/internal/logs"
+	"hearth/internal/pool"
+	"hearth/internal/sandbox"
+)
+
+// CodeCache has the unpacked code of versions.
+type CodeCache interface {
+	// Get returns the directory of a code digest, fetching and unpacking it once.
+	// The directory stays until release is called.
+	Get(ctx context.Context, digest string) (dir string, release func(), err error)
+}
+
+// EventSink is told what happens to instances; it never blocks.
+type EventSink interface {
+	Emit(hearth.Event)
+}
+
+// Config of a Worker. Driver, Code, Logs, Events, ShimDir and Interpreters are needed.
+type Config struct {
+	MemoryMB     int // that instances may reserve altogether
+	QueueLength  int // of one version; the pool's default when 0
+	QueueTimeout time.Duration
+	Region       string // for ARNs and the functions' environment
+	Account      string
+	ShimDir      string            // where shim.Write has put the shims, on the host
+	Interpreters map[string]string // language → path of its interpreter
+	Driver       sandbox.Driver
+	Code         CodeCache
+	Logs         *logs.Logs
+	Events       EventSink
+	Log          *slog.Logger
+	InitTimeout  time.Duration // hearth.InitTimeout when 0
+}
+
+// Worker serves invocations with instances on this node.
+type Worker struct {
+	cfg  Config
+	pool *pool.Pool
+	// starts bounds how many instances are being started at once: more than the
+	// processors can work on only makes every one of them late.
+	starts chan struct{}
+	wake   chan struct{} // the expiry loop must look again
+
+	ctx    context.Context // ends when Close gives up waiting
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	closing  atomic.Bool
+	failures atomic.Uint64
+}
+
+// New makes a Worker and starts its expiry loop. The caller must Close it.
+func New(cfg Config) (*Worker, error) {
+	if cfg.Driver == nil || cfg.Code == nil || cfg.Logs == nil || cfg.Events == nil {
+		return nil, errors.New("worker: driver, code, logs and events are needed")
+	}
+	if cfg.InitTimeout == 0 {
+		cfg.InitTimeout = hearth.InitTimeout
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(cfg.ShimDir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the directory of the shims: %w", err)
+	}
+	if err := shim.Write(cfg.ShimDir); err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		cfg: cfg,
+		pool: pool.New(pool.Config{
+			MemoryMB: cfg.MemoryMB, QueueLength: cfg.QueueLength, QueueTimeout: cfg.QueueTimeout,
+		}),
+		starts: make(chan struct{}, max(4, 2*runtime.NumCPU())),
+		wake:   make(chan struct{}, 1),
+	}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.tasks.Go(w.expire)
+	return w, nil
+}
+
+// expire carries out what time alone decides, until the worker closes.
+func (w *Worker) expire() {
+	// The pool's next time may come closer without a word; it asks to be called about
+	// every second.
+	const rest = 500 * time.Millisecond
+	timer := time.NewTimer(rest)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-w.wake:
+		case <-timer.C:
+		}
+		now := time.Now()
+		w.carryOut(w.pool.Expire(now))
+		wait := rest
+		if next, ok := w.pool.NextExpiry(); ok {
+			wait = min(max(time.Until(next), time.Millisecond), rest)
+		}
+		timer.Reset(wait)
+	}
+}
+
+func (w *Worker) carryOut(exp pool.Expired) {
+	for _, inst := range exp.Reaped {
+		w.destroy(inst)
+	}
+	for _, r := range exp.Refused {
+		answer(r.Waiter, grant{err: r.Err})
+	}
+	for _, g := range exp.Start {
+		w.start(g)
+	}
+}
+
+// Drain ends a version's instances because it has been updated or deleted: idle ones
+// at once, busy ones when they have finished. Invocations that queue for it fail with
+// hearth.ErrMoved. It does not wait.
+func (w *Worker) Drain(v *hearth.Version) {
+	destroy, moved := w.pool.Group(v).Drain(time.Now())
+	w.ended(destroy, moved, errMoved)
+}
+
+var errMoved = hearth.Errorf(hearth.ErrMoved, "the function was updated or deleted while the invocation queued")
+
+func (w *Worker) ended(destroy []*pool.Instance, waiters []*pool.Waiter, err error) {
+	for _, waiter := range waiters {
+		answer(waiter, grant{err: err})
+	}
+	for _, inst := range destroy {
+		w.destroy(inst)
+	}
+}
+
+// Prefetch has the code of a version unpacked on this node, so that its first
+// invocation does not wait for that. It blocks until it is.
+func (w *Worker) Prefetch(ctx context.Context, v *hearth.Version) error {
+	_, release, err := w.cfg.Code.Get(ctx, v.Code.Digest)
+	if err != nil {
+		return err
+	}
+	release()
+	return nil
+}
+
+// Instances describes the instances of a function, or of all when it is empty.
+func (w *Worker) Instances(function string) []hearth.InstanceInfo {
+	list := []hearth.InstanceInfo{}
+	for _, p := range w.pool.Instances() {
+		info := p.Info()
+		if function != "" && info.Function != function {
+			continue
+		}
+		if inst, ok := p.Value.(*instance); ok {
+			inst.describe(&info)
+		}
+		list = append(list, info)
+	}
+	return list
+}
+
+// Stats is the pool at a glance.
+func (w *Worker) Stats() pool.Stats { return w.pool.Stats() }
+
+// Close refuses what queues, lets invocations under way finish until ctx ends, then
+// destroys every instance. It blocks until nothing of them is left.
+func (w *Worker) Close(ctx context.Context) error {
+	w.closing.Store(true)
+	destroy, waiters := w.pool.Close(time.Now())
+	w.ended(destroy, waiters, hearth.Errorf(hearth.ErrShuttingDown, "the platform is shutting down"))
+	if !w.drained(ctx) {
+		for _, p := range w.pool.Instances() {
+			if inst, ok := p.Value.(*instance); ok {
+				inst.kill(hearth.EndDrained)
+			}
+		}
+	}
+	// Every instance is by now being destroyed by its own keeper.
+	if !w.drained(context.WithoutCancel(ctx)) {
+		return errors.New("worker: instances are left")
+	}
+	w.cancel()
+	w.tasks.Wait()
+	return nil
+}
+
+// drained waits until no instance holds memory any more; false when ctx ends first.
+func (w *Worker) drained(ctx context.Context) bool {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for len(w.pool.Instances()) > 0 || w.pool.Stats().Starting > 0 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
