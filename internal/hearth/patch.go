@@ -7,7 +7,7 @@ import (
 
 // ConfigPatch is a change of a Config: nil fields stay as they are, all others are
 // set, zero values too (Lambda API, UpdateFunctionConfiguration). Env is replaced as
-// a whole.
+// a whole. A KeepAlive of zero is NoKeepAlive.
 type ConfigPatch struct {
 	Description    *string            `json:"description,omitempty"`
 	Role           *string            `json:"role,omitempty"`
@@ -34,6 +34,9 @@ func (p *ConfigPatch) Apply(c *Config) {
 	set(&c.Timeout, p.Timeout)
 	set(&c.TmpMB, p.TmpMB)
 	set(&c.KeepAlive, p.KeepAlive)
+	if p.KeepAlive != nil && *p.KeepAlive == 0 {
+		c.KeepAlive = NoKeepAlive
+	}
 	set(&c.Model, p.Model)
 	set(&c.MaxConcurrency, p.MaxConcurrency)
 	if p.Env != nil {
@@ -53,10 +56,12 @@ func (c *Config) SameInstances(d *Config) bool {
 	a, b := *c, *d
 	a.Description, b.Description = "", ""
 	a.Role, b.Role = "", ""
-	return a.equal(&b)
+	return a.Equal(&b)
 }
 
-func (c *Config) equal(d *Config) bool {
+// Equal tells whether c and d are the same configuration; no environment and an empty
+// one are.
+func (c *Config) Equal(d *Config) bool {
 	return c.Description == d.Description && c.Role == d.Role &&
 		c.Runtime == d.Runtime && c.Handler == d.Handler &&
 		c.MemoryMB == d.MemoryMB && c.Timeout == d.Timeout && c.TmpMB == d.TmpMB &&
