@@ -46,8 +46,10 @@ func query(t *testing.T, l *Logs, f hearth.LogFilter) []hearth.LogEntry {
 
 // memory is a Logs without a sink.
 func memory(bytes int) *Logs {
-	return New(Config{PerFunctionBytes: bytes, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	return New(Config{PerFunctionBytes: bytes})
 }
+
+func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 func TestLinesOfAnInvocation(t *testing.T) {
 	l := memory(0)

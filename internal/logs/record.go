@@ -167,10 +167,12 @@ func (v *view) entries(function string, emit func(hearth.LogEntry)) {
 		e.Seq++
 		e.Kind, e.Text = hearth.LogReport, ReportLine(e.Request, report, status)
 	case kindGap:
-		e.Kind, e.Text = hearth.LogPlatform, droppedLine(binary.LittleEndian.Uint64(v.rest))
+		e.Kind, e.Text = hearth.LogPlatform, droppedLine(v.count())
 	}
 	emit(e)
 }
+
+func (v *view) count() uint64 { return binary.LittleEndian.Uint64(v.rest) }
 
 func (v *view) report() (r hearth.Report, status string) {
 	le := binary.LittleEndian
