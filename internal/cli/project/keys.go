@@ -1,11 +1,15 @@
 package project
 
 import (
+	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
+	"hearth/internal/cli/near"
 	"hearth/internal/hearth"
 )
 
@@ -61,10 +65,20 @@ func setRuntime(d *decoder, f *Function, e entry) {
 		return
 	}
 	if _, err := hearth.Language(s); err != nil {
-		d.problem(e.value, "%s", err)
+		d.problem(e.value, "%s", runtimeWords(s, err))
 		return
 	}
 	f.Patch.Runtime = &s
+}
+
+// runtimeWords prefers the domain's reason where it has one ("Runtime java21 is not
+// offered yet") to its list of all runtimes in the words of Lambda's API.
+func runtimeWords(name string, err error) string {
+	if strings.HasPrefix(err.Error(), "Runtime ") {
+		return err.Error()
+	}
+	return fmt.Sprintf("there is no runtime %q%s; there are %s", name,
+		near.Hint(name, hearth.Runtimes()), strings.Join(hearth.Runtimes(), ", "))
 }
 
 func setHandler(d *decoder, f *Function, e entry) {
@@ -132,10 +146,28 @@ func setMaxConcurrency(d *decoder, f *Function, e entry) {
 }
 
 func setEnv(d *decoder, f *Function, e entry) {
-	if m, ok := d.texts(e); ok {
+	if m, ok := d.texts(e, checkVariable); ok {
 		f.Patch.Env = &m
 	}
 }
+
+// checkVariable asks the domain about one variable alone, so that its line can be told.
+func checkVariable(name, value string) string {
+	if slices.Contains(hearth.ReservedEnv(), name) {
+		return name + " is set by the platform itself; choose another name"
+	}
+	c := hearth.Config{Runtime: hearth.Runtimes()[0], Handler: "index.handler"}
+	c.Normalize()
+	if c.Env = map[string]string{name: "x"}; c.Validate() != nil {
+		return fmt.Sprintf("%q cannot be a variable's name: a letter comes first, then at least one letter, digit or _", name)
+	}
+	if c.Env = map[string]string{name: value}; c.Validate() != nil {
+		return fmt.Sprintf("the value of %s is too long or not text; all variables together may have %d bytes", name, hearth.MaxEnvBytes)
+	}
+	return ""
+}
+
+func anything(string, string) string { return "" }
 
 func setCode(d *decoder, f *Function, e entry) {
 	s, ok := d.str(e)
@@ -174,7 +206,7 @@ func setReserved(d *decoder, f *Function, e entry) {
 }
 
 func setTags(d *decoder, f *Function, e entry) {
-	m, ok := d.texts(e)
+	m, ok := d.texts(e, anything)
 	if !ok {
 		return
 	}

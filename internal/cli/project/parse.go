@@ -1,6 +1,7 @@
 package project
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -21,6 +22,7 @@ func Parse(path string, src []byte) ([]Function, error) {
 		d.problems = []Problem{{1, 1, fmt.Sprintf("the file has %d bytes, at most %d are read", len(src), MaxFileBytes)}}
 		return nil, &Error{Path: path, Problems: d.problems}
 	}
+	src = bytes.ReplaceAll(bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
 	var functions []Function
 	if body := d.parseYAML(src); body != nil && len(d.problems) == 0 {
 		functions = d.file(body)
@@ -169,14 +171,9 @@ func (d *decoder) validate(f *Function, entries []entry) {
 		return
 	}
 	where := Problem{f.line, f.col, err.Error()}
-	for _, e := range entries {
-		if e.key == "env" && f.Patch.Env != nil {
-			bare := c.Clone()
-			bare.Env = nil
-			if bare.Validate() == nil { // so it is the environment that is wrong
-				where.Line, where.Col = position(e.keyNode)
-			}
-		}
+	c.Env = nil
+	if i := slices.IndexFunc(entries, func(e entry) bool { return e.key == "env" }); i >= 0 && c.Validate() == nil {
+		where.Line, where.Col = position(entries[i].keyNode) // it is all variables together
 	}
 	d.problems = append(d.problems, where)
 }

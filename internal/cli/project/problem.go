@@ -16,7 +16,7 @@ type Problem struct {
 // Error is everything that is wrong in a hearth.yml.
 type Error struct {
 	Path     string
-	Source   []byte
+	Source   []byte    // lines end in \n
 	Problems []Problem // never empty; in the order of the file
 }
 
@@ -43,7 +43,7 @@ func (e *Error) excerpt(p Problem) string {
 	if p.Line < 1 || p.Line > len(lines) {
 		return ""
 	}
-	line := printable(strings.TrimRight(lines[p.Line-1], "\r"))
+	line := printable(lines[p.Line-1])
 	if line == "" || utf8.RuneCountInString(line) > 160 {
 		return ""
 	}

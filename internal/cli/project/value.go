@@ -111,8 +111,9 @@ func (d *decoder) span(e entry, example string) (time.Duration, bool) {
 	return v, true
 }
 
-// texts is a mapping of names to scalars, kept as they are written.
-func (d *decoder) texts(e entry) (map[string]string, bool) {
+// texts is a mapping of names to scalars, kept as they are written. check says what
+// is wrong with one, or "".
+func (d *decoder) texts(e entry, check func(name, value string) string) (map[string]string, bool) {
 	if _, empty := e.value.(*ast.NullNode); empty {
 		return map[string]string{}, true
 	}
@@ -127,6 +128,10 @@ func (d *decoder) texts(e entry) (map[string]string, bool) {
 			d.problem(v.value, `%s.%s must be text or a number, not %s; for no text at all write ""`, e.key, v.key, kind(v.value))
 			ok = false
 			continue
+		}
+		if wrong := check(v.key, s); wrong != "" {
+			d.problem(v.keyNode, "%s", wrong)
+			ok = false
 		}
 		m[v.key] = s
 	}
