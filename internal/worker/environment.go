@@ -73,12 +73,3 @@ func pairs(env map[string]string) []string {
 	}
 	return list
 }
-
-// arn is the function's ARN, qualified unless it is the head.
-func (w *Worker) arn(v *hearth.Version) string {
-	s := "arn:aws:lambda:" + w.cfg.Region + ":" + w.cfg.Account + ":function:" + v.Function
-	if v.Number != hearth.Latest {
-		s += ":" + v.Number
-	}
-	return s
-}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -130,12 +131,17 @@ func (w *Worker) carryOut(exp pool.Expired) {
 	}
 }
 
-// Drain ends a version's instances because it has been updated or deleted: idle ones
-// at once, busy ones when they have finished. Invocations that queue for it fail with
-// hearth.ErrMoved. It does not wait.
-func (w *Worker) Drain(v *hearth.Version) {
-	destroy, moved := w.pool.Group(v).Drain(time.Now())
-	w.ended(destroy, moved, errMoved)
+// Drain ends the instances of every version of a function but those named by ID: idle
+// ones at once, busy ones when they have finished. Invocations that queue for them
+// fail with hearth.ErrMoved. It does not wait.
+func (w *Worker) Drain(function string, keep ...string) {
+	for _, g := range w.pool.Groups() {
+		v := g.Version()
+		if v.Function == function && !slices.Contains(keep, v.ID()) {
+			destroy, moved := g.Drain(time.Now())
+			w.ended(destroy, moved, errMoved)
+		}
+	}
 }
 
 var errMoved = hearth.Errorf(hearth.ErrMoved, "the function was updated or deleted while the invocation queued")

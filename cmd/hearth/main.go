@@ -1,0 +1,60 @@
+// Command hearth is the platform and everything a person types to use it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"hearth/internal/cli"
+	"hearth/internal/daemon"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process the hard way.
+	context.AfterFunc(ctx, stop)
+	os.Exit(cli.Main(ctx, os.Args[1:], cli.Options{Up: up, Version: version}))
+}
+
+// up runs a platform until ctx ends.
+func up(ctx context.Context, c cli.UpConfig, out io.Writer) error {
+	p, err := daemon.Start(ctx, config(c))
+	if err != nil {
+		return err
+	}
+	s := p.Status()
+	fmt.Fprintf(out, "Hearth %s listens on http://%s\n", s.Version, s.Listen)
+	fmt.Fprintf(out, "isolation %s, %d MB for instances, runtimes: %s\n", s.Isolation, s.MemoryMB, strings.Join(s.Runtimes, ", "))
+	for _, w := range s.Warnings {
+		fmt.Fprintf(out, "warning: %s\n", w)
+	}
+	fmt.Fprintln(out, "ready")
+	failed := p.Wait(ctx)
+	fmt.Fprintln(out, "stopping: invocations under way may finish")
+	if err := p.Stop(); failed == nil {
+		failed = err
+	}
+	return failed
+}
+
+func config(c cli.UpConfig) daemon.Config {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		level = slog.LevelInfo // Validate has seen to it
+	}
+	return daemon.Config{
+		Listen: c.Listen, DataDir: c.DataDir, Isolation: c.Isolation, MemoryMB: c.MemoryMB, CPUQuota: c.CPUQuota,
+		QueueLength: c.QueueLength, QueueTimeout: c.QueueTimeout, Region: c.Region, Account: c.Account,
+		SandboxCIDR: c.SandboxCIDR, Node: c.Node, Python: c.Python, NATSURL: c.NATSURL, Version: version,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+	}
+}

@@ -1,0 +1,94 @@
+package daemon
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"hearth/internal/hearth"
+	"hearth/internal/sandbox/cgroup"
+)
+
+// Isolation tiers that a Config may ask for.
+const (
+	IsolationAuto    = "auto"    // runc where it works, process otherwise
+	IsolationRunc    = "runc"    // containers
+	IsolationProcess = "process" // plain processes, on loopback only
+)
+
+// Config of a platform.
+type Config struct {
+	Listen       string
+	DataDir      string
+	Isolation    string
+	MemoryMB     int // that instances may reserve; 0 = most of the machine
+	CPUQuota     bool
+	QueueLength  int
+	QueueTimeout time.Duration
+	Region       string
+	Account      string
+	SandboxCIDR  string
+	Node, Python string // paths of interpreters; "" = look for them
+	NATSURL      string // "" = embedded
+	Version      string // of Hearth, for people
+	DrainTimeout time.Duration
+	Log          *slog.Logger
+}
+
+func (c Config) complete() (Config, error) {
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return c, fmt.Errorf("data directory: %w", err)
+	}
+	c.DataDir = dir
+	if c.Region == "" {
+		c.Region = hearth.DefaultRegion
+	}
+	if c.Account == "" {
+		c.Account = hearth.DefaultAccount
+	}
+	if c.Isolation == "" {
+		c.Isolation = IsolationAuto
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 20 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.MemoryMB == 0 {
+		c.MemoryMB = mostOfTheMachine()
+	}
+	return c, nil
+}
+
+// mostOfTheMachine leaves the host a tenth of its memory, at least 512 MB.
+func mostOfTheMachine() int {
+	host, err := cgroup.Detect()
+	if err != nil {
+		return 2048
+	}
+	total := int(host.MemoryTotal() >> 20)
+	return max(total-max(total/10, 512), hearth.MinMemoryMB)
+}
+
+// name tells the Hearths on one machine apart, by their data directories.
+func (c *Config) name() string {
+	sum := sha256.Sum256([]byte(c.DataDir))
+	return hex.EncodeToString(sum[:4])
+}
+
+func (c *Config) path(parts ...string) string {
+	return filepath.Join(append([]string{c.DataDir}, parts...)...)
+}
+
+// loopback tells whether an address can be reached from this machine only.
+func loopback(addr net.Addr) bool {
+	a, err := netip.ParseAddrPort(addr.String())
+	return err == nil && a.Addr().Unmap().IsLoopback()
+}

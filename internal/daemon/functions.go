@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"hearth/internal/events"
+	"hearth/internal/hearth"
+	"hearth/internal/logs"
+	"hearth/internal/registry"
+	"hearth/internal/worker"
+)
+
+// follower lets the node follow what happens to functions: new code is fetched and
+// unpacked, instances of what has been replaced or deleted are drained.
+type follower struct {
+	registry *registry.Registry
+	worker   *worker.Worker
+	logs     *logs.Logs
+	events   *events.Ring
+	log      *slog.Logger
+
+	unsubscribe func()
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+}
+
+// follow starts to follow; close ends it.
+func follow(r *registry.Registry, w *worker.Worker, l *logs.Logs, e *events.Ring, log *slog.Logger) *follower {
+	f := &follower{registry: r, worker: w, logs: l, events: e, log: log}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.unsubscribe = r.Subscribe(f.change)
+	return f
+}
+
+// change is called by the registry, in order, from one goroutine.
+func (f *follower) change(c registry.Change) {
+	if c.New == nil {
+		f.worker.Drain(c.Old.Name)
+		f.emit(c.Old.Name, "function.deleted")
+		if err := f.logs.Drop(c.Old.Name); err != nil {
+			f.log.Warn("logs not removed", "function", c.Old.Name, "err", err)
+		}
+		return
+	}
+	latest := &c.New.Latest
+	f.worker.Drain(c.New.Name, latest.ID())
+	if c.Old == nil {
+		f.emit(c.New.Name, "function.created")
+	} else {
+		f.emit(c.New.Name, "function.updated")
+	}
+	f.prefetch(latest)
+}
+
+func (f *follower) emit(function, kind string) {
+	f.events.Emit(hearth.Event{Kind: kind, Function: function})
+}
+
+// prefetch has the code unpacked and then calls the function Active.
+func (f *follower) prefetch(v *hearth.Version) {
+	f.tasks.Go(func() {
+		state := hearth.FunctionState{State: "Active", UpdateStatus: "Successful"}
+		if err := f.worker.Prefetch(f.ctx, v); err != nil {
+			state = hearth.FunctionState{State: "Failed", Reason: err.Error(), ReasonCode: "InternalError",
+				UpdateStatus: "Failed", UpdateReason: err.Error()}
+		}
+		f.registry.SetState(v.Function, v.ID(), state)
+	})
+}
+
+// close may be called once no change can come any more.
+func (f *follower) close() {
+	f.unsubscribe()
+	f.cancel()
+	f.tasks.Wait()
+}
