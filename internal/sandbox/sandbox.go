@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"time"
@@ -16,31 +17,48 @@ type Spec struct {
 	// interface, directories): 'i' and twelve hexadecimal digits.
 	ID string
 	// Args is the command, as seen from inside; Args[0] is an absolute path or
-	// found in the sandbox's PATH. Env is its whole environment.
+	// found in the PATH of Env, which is its whole environment (a driver may add
+	// TMPDIR and a mark of its own). Arguments that begin with TaskRoot or
+	// RuntimeRoot name files there, also where a driver cannot put them there: it
+	// translates them. The command starts in the code's directory.
 	Args []string
 	Env  []string
-	// CodeDir appears read-only at /var/task, ShimDir read-only at /var/runtime.
+	// CodeDir appears read-only at TaskRoot, ShimDir read-only at RuntimeRoot. The
+	// files in them must be readable by everybody: the sandbox's user is a stranger
+	// to the host. Empty: nothing appears.
 	CodeDir string
 	ShimDir string
 	// MemoryMB is the hard memory limit, in MiB. CPUs is the share of processor
 	// time, in CPUs, that the sandbox is entitled to when others compete.
 	MemoryMB int
 	CPUs     float64
-	// TmpMB is the size of the private /tmp, in MiB. It does not count as memory.
+	// TmpMB is the size of the private /tmp, in MiB. It does not count as memory
+	// where Isolation says TmpOnDisk.
 	TmpMB int
 	// Pids bounds processes and threads; 0 means DefaultPids.
 	Pids int
 }
 
+// Where a sandbox finds a function's code and the shim (Lambda's LAMBDA_TASK_ROOT
+// and LAMBDA_RUNTIME_DIR).
+const (
+	TaskRoot    = "/var/task"
+	RuntimeRoot = "/var/runtime"
+)
+
 // DefaultPids bounds processes and threads in a sandbox (Lambda's is 1,024).
 const DefaultPids = 1024
+
+// ErrClosed is returned by Start after Close.
+var ErrClosed = errors.New("the sandbox driver is closed")
 
 // Isolation tells what a driver's sandboxes promise. The conformance suite probes
 // every promise that is made, and the API tells people about those that are not.
 type Isolation struct {
 	User       bool // unprivileged, in a user namespace of its own
 	FileSystem bool // read-only root; sees nothing of the host but the runtimes
-	TmpLimit   bool // /tmp has a size limit that holds
+	TmpLimit   bool // /tmp is private and has a size limit that holds
+	TmpOnDisk  bool // what is in /tmp does not count as memory
 	Network    bool // own network namespace; outbound only
 	Memory     bool // memory limit enforced by the kernel
 	Pids       bool
