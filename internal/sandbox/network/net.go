@@ -1,0 +1,207 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Net is one sandbox's network namespace.
+type Net struct {
+	m         *Manager
+	slot      int
+	link      netlink.Link // the host's end
+	addr      netip.Addr
+	resolvers []netip.Addr
+
+	mu sync.Mutex
+	fd int // -1 once released
+}
+
+// Acquire returns a connected namespace for the sandbox id, which its interface on
+// the host bears as alias. The caller owns it and must Release it. It blocks for
+// some milliseconds, far less when one is ready.
+func (m *Manager) Acquire(ctx context.Context, id string) (*Net, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if _, err := m.prepare(ctx); err != nil {
+		return nil, err
+	}
+	n := m.takeReady()
+	if n == nil {
+		var err error
+		if n, err = m.make(); err != nil {
+			return nil, fmt.Errorf("network of sandbox %s: %w", id, err)
+		}
+	}
+	if err := m.host.LinkSetAlias(n.link, id); err != nil {
+		return nil, errors.Join(fmt.Errorf("network of sandbox %s: %w", id, err), n.Release())
+	}
+	m.mu.Lock()
+	n.resolvers = m.resolvers
+	m.mu.Unlock()
+	return n, nil
+}
+
+// make makes a namespace from nothing.
+func (m *Manager) make() (*Net, error) {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil, errClosed
+	}
+	m.making.Add(1)
+	defer m.making.Done()
+	slot, err := m.slots.take()
+	w := wiring{hostEnd: m.linkName(slot), mtu: m.mtu}
+	w.host, w.sandbox = m.slots.pair(slot)
+	m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	n := &Net{m: m, slot: slot, addr: w.sandbox}
+	n.fd, err = newNamespace(m.hostN, func() error { return w.connect(m.hostN) })
+	if err == nil {
+		if n.link, err = w.attach(m.host); err != nil {
+			_ = unix.Close(n.fd)
+		}
+	}
+	if err != nil {
+		// The pair may or may not have been made.
+		link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: w.hostEnd}}
+		if del := m.host.LinkDel(link); del != nil && !isNoLink(del) {
+			return nil, errors.Join(err, del) // and the slot stays taken
+		}
+		m.giveSlot(slot)
+		return nil, err
+	}
+	return n, nil
+}
+
+func (m *Manager) giveSlot(slot int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.slots.give(slot)
+}
+
+// Path is a file that an OCI runtime (or setns) can join, /proc/<pid>/fd/<n>. It is
+// valid until Release and while this process lives.
+func (n *Net) Path() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.fd)
+}
+
+// Addr is the sandbox's own address.
+func (n *Net) Addr() netip.Addr { return n.addr }
+
+// Resolvers are the nameservers to write into the sandbox's /etc/resolv.conf;
+// perhaps none.
+func (n *Net) Resolvers() []netip.Addr { return slices.Clone(n.resolvers) }
+
+// Release takes the namespace off the network and gives up our hold on it; it blocks
+// until its interface is gone. Processes still inside keep an empty namespace.
+// Releasing again tries what failed before; otherwise it is harmless.
+func (n *Net) Release() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.fd < 0 {
+		return nil
+	}
+	// On a socket of its own: the kernel answers after tens of milliseconds, and on
+	// the shared one everybody would wait for that.
+	if err := netlink.LinkDel(n.link); err != nil && !isNoLink(err) {
+		return fmt.Errorf("remove interface %s: %w", n.link.Attrs().Name, err)
+	}
+	err := unix.Close(n.fd)
+	n.fd = -1
+	n.m.giveSlot(n.slot)
+	return err
+}
+
+func isNoLink(err error) bool {
+	var notFound netlink.LinkNotFoundError
+	return errors.Is(err, unix.ENODEV) || errors.As(err, &notFound)
+}
+
+// removeLinks removes every interface with our prefix.
+func (m *Manager) removeLinks() (int, error) {
+	links, err := again(m.host.LinkList)
+	if err != nil {
+		return 0, fmt.Errorf("list interfaces: %w", err)
+	}
+	n := 0
+	var errs []error
+	for _, link := range links {
+		if !m.isOurs(link.Attrs().Name) {
+			continue
+		}
+		if err := m.host.LinkDel(link); err != nil && !isNoLink(err) {
+			errs = append(errs, fmt.Errorf("remove interface %s: %w", link.Attrs().Name, err))
+			continue
+		}
+		n++
+	}
+	return n, errors.Join(errs...)
+}
+
+// takeReady takes a namespace from the pool, oldest first, or nil.
+func (m *Manager) takeReady() *Net {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.ready) == 0 {
+		return nil
+	}
+	n := m.ready[0]
+	m.ready = m.ready[1:]
+	poke(m.refill)
+	return n
+}
+
+// fill keeps the pool full. It ends with ctx.
+func (m *Manager) fill(ctx context.Context) {
+	for {
+		for m.wantsReady() && ctx.Err() == nil {
+			n, err := m.make()
+			if err != nil {
+				m.log.Warn("no network could be made in advance", "error", err)
+				break // until the next one is taken
+			}
+			m.mu.Lock()
+			if m.closed {
+				m.mu.Unlock()
+				_ = n.Release()
+				return
+			}
+			m.ready = append(m.ready, n)
+			m.mu.Unlock()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.refill:
+		}
+	}
+}
+
+func (m *Manager) wantsReady() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.closed && len(m.ready) < m.cfg.Ready
+}
+
+// poke wakes the reader of a channel with room for one.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
