@@ -55,8 +55,8 @@ func DefaultUpConfig(getenv func(string) string, uid int) UpConfig {
 		Isolation:    IsolationAuto,
 		QueueLength:  1000,
 		QueueTimeout: 30 * time.Second,
-		Region:       "us-east-1",
-		Account:      "000000000000",
+		Region:       hearth.DefaultRegion,
+		Account:      hearth.DefaultAccount,
 		LogLevel:     "info",
 	}
 }

@@ -1,0 +1,47 @@
+# make help lists the targets.
+SHELL := /bin/bash
+export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PREFIX ?= /usr/local
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo demo-stop test lint docs install clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/hearth
+	@mkdir -p bin
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/hearth ./cmd/hearth
+
+demo: ## install what is missing, build, start a platform, and call one function both ways
+	@scripts/install.sh
+	@$(MAKE) --no-print-directory build
+	@scripts/demo.sh start
+
+demo-stop: ## stop the platform that make demo left running
+	@scripts/demo.sh stop
+
+test: ## test everything (as root also containers and networks)
+	@scripts/install.sh --test
+	@scripts/test.sh
+
+lint: ## format, vet, staticcheck, and the syntax of scripts and shims
+	@scripts/install.sh
+	@scripts/lint.sh
+
+docs: ## write docs/reference anew from the commands
+	go test ./internal/cli -run TestReference -update
+
+install: build ## install hearth, its manual pages and shell completion below PREFIX (/usr/local)
+	install -D -m 755 bin/hearth $(DESTDIR)$(PREFIX)/bin/hearth
+	bin/hearth man $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/hearth completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hearth
+	bin/hearth completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hearth
+	bin/hearth completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hearth.fish
+
+clean: ## remove what was built, and the demo's data
+	@scripts/demo.sh stop >/dev/null
+	rm -rf bin dist .hearth/demo

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# make test: all packages, those with the most goroutines under the race detector,
+# then the platform end to end.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$root"
+
+if [ "$(id -u)" != 0 ]; then
+  note "You are not root: tests of containers, control groups and networks are skipped. All of it: sudo make test"
+fi
+
+# Where goroutines meet. The others would only be slower.
+raced='^hearth/internal/(api|cli|code|daemon|events|invoke|link|logs|pool|registry|worker)$'
+mapfile -t packages < <(go list ./... | grep -v '^hearth/e2e')
+mapfile -t race < <(printf '%s\n' "${packages[@]}" | grep -E "$raced" || true)
+mapfile -t plain < <(printf '%s\n' "${packages[@]}" | grep -vE "$raced")
+
+step "go test: ${#plain[@]} packages"
+go test -timeout 5m "${plain[@]}"
+
+if have gcc && [ "$(go env CGO_ENABLED)" = 1 ]; then
+  step "go test -race: ${#race[@]} packages"
+  go test -race -timeout 8m "${race[@]}"
+else
+  note "no C compiler, so no race detector"
+  step "go test: ${#race[@]} packages"
+  go test -timeout 8m "${race[@]}"
+fi
+
+if [ -d e2e ] && [ -n "$(go list ./e2e/... 2>/dev/null)" ]; then
+  step "end to end"
+  go test -count=1 -timeout 8m ./e2e/...
+fi
+say "test: ok"
