@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"hearth/internal/events"
+	"hearth/internal/hearth"
+	"hearth/internal/invoke"
+	"hearth/internal/logs"
+	"hearth/internal/registry"
+)
+
+// Functions is where functions are kept. Errors are *hearth.Error. Functions and
+// versions handed out are never changed afterwards, by either side.
+type Functions interface {
+	// Create stores a new function and its archive. It returns once they are durable.
+	Create(ctx context.Context, f *hearth.Function, zip []byte) (*hearth.Function, error)
+	// Update changes a function, its code, or both, in one step.
+	Update(ctx context.Context, name string, u registry.Update) (*hearth.Function, error)
+	Delete(ctx context.Context, name string) error
+	// Get, List (sorted by name), Resolve and State read memory only.
+	Get(name string) (*hearth.Function, error)
+	List() []*hearth.Function
+	Resolve(name, qualifier string) (*hearth.Function, *hearth.Version, error)
+	State(name string) hearth.FunctionState
+	// OpenCode opens an archive by its digest. The caller closes it.
+	OpenCode(ctx context.Context, digest string) (io.ReadCloser, error)
+}
+
+// Invoker serves one synchronous invocation. It blocks until there is a result or
+// ctx ends. It keeps neither r nor r.Payload after it has returned: both are the
+// caller's and are used again. The Result is the caller's from then on.
+type Invoker interface {
+	Invoke(ctx context.Context, r *invoke.Request) (*hearth.Result, error)
+}
+
+// Platform tells how the node is doing.
+type Platform interface {
+	Status() hearth.Status
+	// Instances lists the instances of one function, of all if function is "".
+	Instances(function string) []hearth.InstanceInfo
+}
+
+// Logs keeps what functions print.
+type Logs interface {
+	// Query returns the entries that filter selects, oldest first.
+	Query(filter hearth.LogFilter) ([]hearth.LogEntry, error)
+	// Follow yields those and then new ones until ctx is done. It runs in the
+	// caller's goroutine.
+	Follow(ctx context.Context, filter hearth.LogFilter) iter.Seq[hearth.LogEntry]
+}
+
+// Events keeps what happened to functions and instances.
+type Events interface {
+	// Since returns the kept events after seq that filter selects, oldest first.
+	Since(seq uint64, filter events.Filter) []hearth.Event
+	// Follow yields those and then new ones until ctx is done. It runs in the
+	// caller's goroutine.
+	Follow(ctx context.Context, seq uint64, filter events.Filter) iter.Seq[hearth.Event]
+}
+
+// Deps is what a Server stands on. All of it is needed, and outlives the Server.
+type Deps struct {
+	Functions Functions
+	Invoker   Invoker
+	Platform  Platform
+	Logs      Logs
+	Events    Events
+}
+
+var (
+	_ Functions = (*registry.Registry)(nil)
+	_ Invoker   = (*invoke.Service)(nil)
+	_ Logs      = (*logs.Logs)(nil)
+	_ Events    = (*events.Ring)(nil)
+)

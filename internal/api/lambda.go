@@ -1,0 +1,146 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"hearth/internal/hearth"
+)
+
+// lambdaRoutes are Lambda's operations, but for Invoke, which is hot. Those that
+// read what cannot exist yet (versions, aliases, …) tell the truth: there are none.
+func (s *Server) lambdaRoutes() []route {
+	const function = functionsPath + "/{}"
+	routes := []route{
+		{"POST", functionsPath, (*Server).createFunction},
+		{"GET", functionsPath, (*Server).listFunctions},
+		{"GET", function, (*Server).getFunction},
+		{"DELETE", function, (*Server).deleteFunction},
+		{"GET", function + "/configuration", (*Server).getConfiguration},
+		{"PUT", function + "/configuration", (*Server).updateConfiguration},
+		{"PUT", function + "/code", (*Server).updateCode},
+		{"GET", function + "/versions", (*Server).listVersions},
+		{"GET", function + "/aliases", (*Server).listAliases},
+		{"GET", function + "/aliases/{}", (*Server).getAlias},
+		{"GET", function + "/policy", (*Server).getPolicy},
+
+		{"PUT", "/2017-10-31/functions/{}/concurrency", (*Server).putConcurrency},
+		{"DELETE", "/2017-10-31/functions/{}/concurrency", (*Server).deleteConcurrency},
+		{"GET", "/2019-09-30/functions/{}/concurrency", (*Server).getConcurrency},
+		{"GET", "/2019-09-30/functions/{}/provisioned-concurrency", (*Server).getProvisioned},
+		{"GET", "/2019-09-25/functions/{}/event-invoke-config", (*Server).getEventInvokeConfig},
+		{"GET", "/2020-06-30/functions/{}/code-signing-config", (*Server).getCodeSigning},
+
+		{"POST", "/2017-03-31/tags/{...}", (*Server).tagResource},
+		{"GET", "/2017-03-31/tags/{...}", (*Server).listTags},
+		{"DELETE", "/2017-03-31/tags/{...}", (*Server).untagResource},
+
+		{"POST", "/2021-10-31/functions/{}/url", (*Server).createURLConfig},
+		{"GET", "/2021-10-31/functions/{}/url", (*Server).getURLConfig},
+		{"PUT", "/2021-10-31/functions/{}/url", (*Server).updateURLConfig},
+		{"DELETE", "/2021-10-31/functions/{}/url", (*Server).deleteURLConfig},
+		{"GET", "/2021-10-31/functions/{}/urls", (*Server).listURLConfigs},
+
+		{"GET", "/2016-08-19/account-settings", (*Server).accountSettings},
+	}
+	for _, later := range laterOperations {
+		routes = append(routes, route{later.method, later.pattern, notYet(later.what)})
+	}
+	return routes
+}
+
+// laterOperations are known and answered with 501, in words.
+var laterOperations = [...]struct{ method, pattern, what string }{
+	{"POST", "/2014-11-13/functions/{}/invoke-async", "Asynchronous invocation (InvokeAsync)"},
+	{"POST", "/2021-11-15/functions/{}/response-streaming-invocations", "Response streaming"},
+	{"POST", functionsPath + "/{}/versions", "Publishing versions"},
+	{"POST", functionsPath + "/{}/aliases", "Making aliases"},
+	{"PUT", functionsPath + "/{}/aliases/{}", "Changing aliases"},
+	{"DELETE", functionsPath + "/{}/aliases/{}", "Deleting aliases"},
+	{"POST", functionsPath + "/{}/policy", "Permissions (Hearth checks none: everyone who can reach this address may invoke)"},
+	{"DELETE", functionsPath + "/{}/policy/{}", "Permissions (Hearth checks none: everyone who can reach this address may invoke)"},
+	{"PUT", "/2019-09-30/functions/{}/provisioned-concurrency", "Provisioned concurrency"},
+	{"DELETE", "/2019-09-30/functions/{}/provisioned-concurrency", "Provisioned concurrency"},
+	{"PUT", "/2019-09-25/functions/{}/event-invoke-config", "Configuring asynchronous invocation"},
+	{"POST", "/2019-09-25/functions/{}/event-invoke-config", "Configuring asynchronous invocation"},
+	{"DELETE", "/2019-09-25/functions/{}/event-invoke-config", "Configuring asynchronous invocation"},
+	{"GET", "/2015-03-31/event-source-mappings", "Event source mappings"},
+	{"POST", "/2015-03-31/event-source-mappings", "Event source mappings"},
+	{"GET", "/2018-10-31/layers", "Layers"},
+	{"POST", "/2018-10-31/layers/{}/versions", "Layers"},
+	{"PUT", "/2020-06-30/functions/{}/code-signing-config", "Code signing"},
+}
+
+func notYet(what string) func(*Server, *request) error {
+	return func(*Server, *request) error {
+		return hearth.Errorf(hearth.ErrNotImplemented, "%s is not there yet in this version of Hearth.", what)
+	}
+}
+
+// decode reads the body, a JSON object, into v. Unknown members are ignored, as
+// Lambda does.
+func (r *request) decode(v any) error {
+	body := r.ctx.Request.Body()
+	if len(body) == 0 {
+		body = []byte("{}")
+	}
+	err := json.Unmarshal(body, v)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrong):
+		return hearth.Errorf(hearth.ErrInvalidRequest, "Could not parse request body into json: %s cannot be %s.", wrong.Field, wrong.Value)
+	case strings.Contains(err.Error(), "base64"):
+		return hearth.Errorf(hearth.ErrInvalidRequest, "Could not parse request body into json: the archive is not base64.")
+	}
+	return notJSON(body)
+}
+
+// reply answers with v.
+func (s *Server) reply(r *request, status int, v any) error {
+	if v == nil {
+		r.ctx.SetStatusCode(status)
+		return nil
+	}
+	s.writeJSON(r.ctx, status, v)
+	return nil
+}
+
+// ref is the function that the path names, with the Qualifier parameter.
+func (r *request) ref() (hearth.FunctionRef, error) {
+	return parseRef(r.args[0], r.query.get("Qualifier"))
+}
+
+// get finds the function that the path names.
+func (s *Server) get(r *request) (hearth.FunctionRef, *hearth.Function, error) {
+	ref, err := r.ref()
+	if err != nil {
+		return ref, nil, err
+	}
+	var f *hearth.Function
+	if ref.Qualifier == "" || ref.Qualifier == hearth.Latest {
+		f, err = s.deps.Functions.Get(ref.Name)
+	} else {
+		f, _, err = s.deps.Functions.Resolve(ref.Name, ref.Qualifier)
+	}
+	return ref, f, s.notFound(err, ref)
+}
+
+// head finds the function itself, for operations that versions do not have.
+func (s *Server) head(r *request, operation string) (hearth.FunctionRef, *hearth.Function, error) {
+	ref, f, err := s.get(r)
+	if err == nil && ref.Qualifier != "" && ref.Qualifier != hearth.Latest {
+		err = hearth.Errorf(hearth.ErrInvalid, "%s is about the function as a whole: leave the qualifier %q out.", operation, ref.Qualifier)
+	}
+	return ref, f, err
+}
+
+// notFound words err, if that is what it says, as Lambda does.
+func (s *Server) notFound(err error, ref hearth.FunctionRef) error {
+	if err == nil || hearth.CodeOf(err) != hearth.ErrNotFound {
+		return err
+	}
+	return hearth.Errorf(hearth.ErrNotFound, "Function not found: %s", s.arn(ref.Name, ref.Qualifier))
+}

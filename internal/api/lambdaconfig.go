@@ -1,0 +1,198 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"runtime"
+	"time"
+
+	"hearth/internal/hearth"
+)
+
+// configuration is Lambda's FunctionConfiguration. Members that this platform never
+// has a value for are left out, as Lambda does.
+type configuration struct {
+	FunctionName               string            `json:"FunctionName"`
+	FunctionArn                string            `json:"FunctionArn"`
+	Runtime                    string            `json:"Runtime"`
+	Role                       string            `json:"Role"`
+	Handler                    string            `json:"Handler"`
+	CodeSize                   int64             `json:"CodeSize"`
+	Description                string            `json:"Description"`
+	Timeout                    int               `json:"Timeout"` // seconds
+	MemorySize                 int               `json:"MemorySize"`
+	LastModified               string            `json:"LastModified"`
+	CodeSha256                 string            `json:"CodeSha256"`
+	Version                    string            `json:"Version"`
+	Environment                *environment      `json:"Environment,omitempty"`
+	TracingConfig              tracingConfig     `json:"TracingConfig"`
+	RevisionID                 string            `json:"RevisionId"`
+	State                      string            `json:"State,omitempty"`
+	StateReason                string            `json:"StateReason,omitempty"`
+	StateReasonCode            string            `json:"StateReasonCode,omitempty"`
+	LastUpdateStatus           string            `json:"LastUpdateStatus,omitempty"`
+	LastUpdateStatusReason     string            `json:"LastUpdateStatusReason,omitempty"`
+	LastUpdateStatusReasonCode string            `json:"LastUpdateStatusReasonCode,omitempty"`
+	PackageType                string            `json:"PackageType"`
+	Architectures              []string          `json:"Architectures"`
+	EphemeralStorage           ephemeralStorage  `json:"EphemeralStorage"`
+	SnapStart                  snapStart         `json:"SnapStart"`
+	LoggingConfig              loggingConfig     `json:"LoggingConfig"`
+	CapacityProviderConfig     *capacityProvider `json:"CapacityProviderConfig,omitempty"`
+}
+
+type environment struct {
+	Variables map[string]string `json:"Variables"`
+}
+
+type tracingConfig struct {
+	Mode string `json:"Mode"`
+}
+
+type ephemeralStorage struct {
+	Size int `json:"Size"` // MB
+}
+
+type snapStart struct {
+	ApplyOn            string `json:"ApplyOn"`
+	OptimizationStatus string `json:"OptimizationStatus"`
+}
+
+type loggingConfig struct {
+	LogFormat string `json:"LogFormat"`
+	LogGroup  string `json:"LogGroup"`
+}
+
+// capacityProvider is how Lambda's Managed Instances say that invocations share an
+// instance. Here it sets the concurrent model.
+type capacityProvider struct {
+	Managed *managedInstances `json:"LambdaManagedInstancesCapacityProviderConfig,omitempty"`
+}
+
+type managedInstances struct {
+	CapacityProviderArn string `json:"CapacityProviderArn,omitempty"`
+	MaxConcurrency      *int   `json:"PerExecutionEnvironmentMaxConcurrency,omitempty"`
+}
+
+// lambdaTime is the format of LastModified.
+const lambdaTime = "2006-01-02T15:04:05.000-0700"
+
+// configurationOf describes f to Lambda's clients.
+func (s *Server) configurationOf(f *hearth.Function, qualifier string, state hearth.FunctionState) configuration {
+	v, c := &f.Latest, &f.Latest.Config
+	conf := configuration{
+		FunctionName: f.Name, FunctionArn: s.arn(f.Name, qualifier),
+		Runtime: c.Runtime, Role: c.Role, Handler: c.Handler, Description: c.Description,
+		CodeSize: v.Code.Size, CodeSha256: base64Digest(v.Code.Digest),
+		Timeout: int((c.Timeout + time.Second - 1) / time.Second), MemorySize: c.MemoryMB,
+		LastModified: v.LastModified.UTC().Format(lambdaTime),
+		Version:      hearth.Latest, RevisionID: v.Revision,
+		TracingConfig: tracingConfig{"PassThrough"},
+		State:         state.State, StateReason: state.Reason, StateReasonCode: state.ReasonCode,
+		LastUpdateStatus: state.UpdateStatus, LastUpdateStatusReason: state.UpdateReason,
+		PackageType: "Zip", Architectures: []string{architecture()},
+		EphemeralStorage:       ephemeralStorage{c.TmpMB},
+		SnapStart:              snapStart{"None", "Off"},
+		LoggingConfig:          loggingConfig{"Text", "/aws/lambda/" + f.Name},
+		CapacityProviderConfig: s.capacityOf(f),
+	}
+	if len(c.Env) > 0 {
+		conf.Environment = &environment{c.Env}
+	}
+	switch state.UpdateStatus {
+	case "InProgress":
+		conf.LastUpdateStatusReasonCode = "Creating" // (recorded behaviour)
+	case "Failed":
+		conf.LastUpdateStatusReasonCode = "InternalError"
+	}
+	return conf
+}
+
+// capacityOf echoes the Managed Instances field, but not to owners who set the
+// model by tag: a tool that compares would want the field gone.
+func (s *Server) capacityOf(f *hearth.Function) *capacityProvider {
+	c := &f.Latest.Config
+	if c.Model != hearth.Concurrent || f.Tags[hearth.TagModel] != "" || f.Tags[hearth.TagMaxConcurrency] != "" {
+		return nil
+	}
+	n := c.MaxConcurrency
+	return &capacityProvider{&managedInstances{
+		CapacityProviderArn: "arn:aws:lambda:" + s.cfg.Region + ":" + s.cfg.Account + ":capacity-provider:hearth",
+		MaxConcurrency:      &n,
+	}}
+}
+
+// settings are the members that CreateFunction and UpdateFunctionConfiguration have
+// in common. Nil means that the caller left them out.
+type settings struct {
+	Runtime                *string
+	Role                   *string
+	Handler                *string
+	Description            *string
+	Timeout                *int // seconds
+	MemorySize             *int
+	Environment            *environment
+	EphemeralStorage       *ephemeralStorage
+	CapacityProviderConfig *capacityProvider
+	Architectures          []string
+	Layers                 []string
+	FileSystemConfigs      []struct{}
+}
+
+// patch turns the settings into a change. What would make a function behave
+// otherwise than its owner thinks is refused, not ignored.
+func (c *settings) patch() (*hearth.ConfigPatch, error) {
+	switch {
+	case len(c.Layers) > 0:
+		return nil, hearth.Errorf(hearth.ErrNotImplemented, "Layers are not there yet in this version of Hearth: put what they hold into the function's archive.")
+	case len(c.FileSystemConfigs) > 0:
+		return nil, hearth.Errorf(hearth.ErrNotImplemented, "FileSystemConfigs are not there yet in this version of Hearth.")
+	}
+	if err := checkArchitectures(c.Architectures); err != nil {
+		return nil, err
+	}
+	p := &hearth.ConfigPatch{
+		Description: c.Description, Role: c.Role, Runtime: c.Runtime, Handler: c.Handler, MemoryMB: c.MemorySize,
+	}
+	if c.Timeout != nil {
+		d := time.Duration(min(max(*c.Timeout, -1), 1<<20)) * time.Second
+		p.Timeout = &d
+	}
+	if c.EphemeralStorage != nil {
+		p.TmpMB = &c.EphemeralStorage.Size
+	}
+	if c.Environment != nil {
+		env := c.Environment.Variables
+		p.Env = &env
+	}
+	if c.CapacityProviderConfig != nil && c.CapacityProviderConfig.Managed != nil {
+		model := hearth.Concurrent
+		p.Model, p.MaxConcurrency = &model, c.CapacityProviderConfig.Managed.MaxConcurrency
+	}
+	return p, nil
+}
+
+func checkArchitectures(names []string) error {
+	for _, a := range names {
+		if a != architecture() {
+			return hearth.Errorf(hearth.ErrInvalid, "Architecture %q cannot run here: this node is %s. Leave Architectures out.", clip(a), architecture())
+		}
+	}
+	return nil
+}
+
+// architecture is Lambda's word for this machine's.
+func architecture() string {
+	if runtime.GOARCH == "amd64" {
+		return "x86_64"
+	}
+	return runtime.GOARCH
+}
+
+func base64Digest(digest string) string {
+	sum, err := hex.DecodeString(digest)
+	if err != nil {
+		return digest
+	}
+	return base64.StdEncoding.EncodeToString(sum)
+}
