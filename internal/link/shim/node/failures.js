@@ -53,11 +53,11 @@ function document(thrown, most) {
 // forLog is how Lambda writes a failure into the log: a tab, then JSON with
 // everything that the error carries.
 function forLog(thrown) {
-  const error = isError(thrown) ? thrown : new Error(describe(thrown).errorMessage);
   try {
+    const error = isError(thrown) ? thrown : new Error(describe(thrown).errorMessage);
     return '\t' + JSON.stringify(error, (_, value) => (isError(value) ? withEverything(value) : value));
   } catch {
-    return '\t' + JSON.stringify(describe(error));
+    return '\t' + JSON.stringify(describe(thrown));
   }
 }
 

@@ -17,7 +17,7 @@ async function load(taskRoot, name) {
   try {
     exported = await bring(taskRoot, found, file);
   } catch (err) {
-    throw explain(err, taskRoot, file);
+    throw explain(err, taskRoot, found);
   }
   return pick(exported, keys, name, found);
 }
@@ -100,10 +100,10 @@ function isModule(directory) {
   }
 }
 
-function explain(err, taskRoot, file) {
+function explain(err, taskRoot, found) {
   if (err instanceof RuntimeError) return err;
   if (err instanceof SyntaxError) {
-    return new RuntimeError('Runtime.UserCodeSyntaxError', `SyntaxError: ${err.message}${place(err, taskRoot)}`, err);
+    return new RuntimeError('Runtime.UserCodeSyntaxError', `SyntaxError: ${err.message}${place(err, taskRoot, found)}`, err);
   }
   if (err && (err.code === 'MODULE_NOT_FOUND' || err.code === 'ERR_MODULE_NOT_FOUND')) {
     const hint = missing(err.message);
@@ -124,10 +124,17 @@ function missing(message) {
   return `. Is it in node_modules of the archive? Run 'npm install ${pack}' beside package.json and deploy again.`;
 }
 
-// place tells the file and line of a syntax error, if node has put them on top of
-// the stack.
-function place(err, taskRoot) {
-  const match = /^(?:file:\/\/)?(\/[^\n]*):(\d+)\n/.exec(String(err.stack));
+// place tells the file and line of a syntax error. node puts them on top of the
+// stack for CommonJS; for ES modules it tells them only when it dies of them.
+function place(err, taskRoot, found) {
+  const at = /^(?:file:\/\/)?(\/[^\n]*):(\d+)\n/m;
+  let match = at.exec(String(err.stack));
+  if (match === null && found !== null) {
+    const { spawnSync } = require('child_process');
+    const check = spawnSync(process.execPath, ['--check', found], { encoding: 'utf8', timeout: 2000 });
+    match = at.exec(String(check.stderr));
+    if (match === null) return ` (in ${path.relative(taskRoot, found)} or a file that it imports)`;
+  }
   return match === null ? '' : ` (${path.relative(taskRoot, match[1])}:${match[2]})`;
 }
 
