@@ -153,7 +153,10 @@ func zipFolder(folder string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return b.Bytes(), z.Close()
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // startDirect starts the plain Node server with the hello handler.

@@ -67,13 +67,18 @@ func (c Config) complete() (Config, error) {
 	return c, nil
 }
 
-// mostOfTheMachine leaves the host a tenth of its memory, at least 512 MB.
+// mostOfTheMachine leaves the host a tenth of its memory, at least 512 MB. Where the
+// machine does not tell, it is a small one.
 func mostOfTheMachine() int {
 	host, err := cgroup.Detect()
 	if err != nil {
 		return 2048
 	}
-	total := int(host.MemoryTotal() >> 20)
+	bytes, err := host.MemoryTotal()
+	if err != nil {
+		return 2048
+	}
+	total := int(bytes >> 20)
 	return max(total-max(total/10, 512), hearth.MinMemoryMB)
 }
 

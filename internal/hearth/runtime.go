@@ -8,7 +8,7 @@ import (
 
 // Languages that a runtime's name can stand for.
 const (
-	LangNode   = "node"
+	LangNode   = "nodejs"
 	LangPython = "python"
 )
 

@@ -1,0 +1,48 @@
+// Command run measures a hearth binary and writes the figures of docs/benchmarks.md.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"hearth/internal/bench"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	binary := flags.String("binary", "bin/hearth", "the hearth to measure")
+	rounds := flags.Int("rounds", 3, "interleaved rounds per figure")
+	duration := flags.Duration("duration", 3*time.Second, "length of one measurement")
+	asJSON := flags.Bool("json", false, "print JSON instead of tables")
+	up := flags.String("up", "", "more arguments for hearth up, separated by spaces")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	report, err := bench.Run(ctx, bench.Config{Binary: *binary, Rounds: *rounds, Duration: *duration,
+		Args: strings.Fields(*up), Progress: os.Stderr})
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		e := json.NewEncoder(os.Stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(report)
+	}
+	fmt.Print(report.Markdown())
+	return nil
+}
