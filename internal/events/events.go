@@ -80,26 +80,45 @@ func (r *Ring) Last() uint64 {
 func (r *Ring) Since(seq uint64, filter Filter) []hearth.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	batch, _ := r.sinceLocked(seq, filter)
+	if seq == 0 {
+		seq = r.oldestLocked() - 1
+	}
+	var batch []hearth.Event
+	for seq < r.last {
+		var part []hearth.Event
+		part, seq = r.partLocked(seq, filter)
+		batch = append(batch, part...)
+	}
 	return batch
 }
 
-// sinceLocked also returns the Seq up to which it has looked.
-func (r *Ring) sinceLocked(seq uint64, filter Filter) ([]hearth.Event, uint64) {
-	var batch []hearth.Event
-	oldest := uint64(1)
+// oldestLocked is the Seq of the oldest event kept, 1 before the first.
+func (r *Ring) oldestLocked() uint64 {
 	if r.last > Size {
-		oldest = r.last - Size + 1
+		return r.last - Size + 1
 	}
-	if seq > 0 && seq+1 < oldest {
-		batch = append(batch, lost(seq, oldest, r.slots[oldest%Size].Time))
+	return 1
+}
+
+// partSize bounds how many events are looked at while an emitter may be waiting.
+const partSize = 256
+
+// partLocked returns what filter selects of the next events after seq, and the Seq
+// up to which it has looked.
+func (r *Ring) partLocked(seq uint64, filter Filter) ([]hearth.Event, uint64) {
+	var part []hearth.Event
+	if oldest := r.oldestLocked(); seq+1 < oldest {
+		part = append(part, lost(seq, oldest, r.slots[oldest%Size].Time))
+		seq = oldest - 1
 	}
-	for s := max(seq+1, oldest); s <= r.last; s++ {
-		if e := &r.slots[s%Size]; filter.match(e) {
-			batch = append(batch, *e)
+	end := min(seq+partSize, r.last)
+	for seq < end {
+		seq++
+		if e := &r.slots[seq%Size]; filter.match(e) {
+			part = append(part, *e)
 		}
 	}
-	return batch, r.last
+	return part, seq
 }
 
 func lost(seq, oldest uint64, at time.Time) hearth.Event {
@@ -110,17 +129,19 @@ func lost(seq, oldest uint64, at time.Time) hearth.Event {
 }
 
 // Follow yields the events after seq that filter selects, first those that are kept
-// and then each new one, until ctx is done or the caller breaks off. It runs in the
-// caller's goroutine and blocks while there is nothing new. A seq beyond the newest
-// event, as after a restart, counts as the newest.
+// and then each new one, until ctx is done or the caller breaks off; 0 begins with
+// the oldest kept. It runs in the caller's goroutine and blocks while there is
+// nothing new. A caller that is too slow gets a KindLost marker in place of what it
+// has missed, whatever the filter. A seq beyond the newest event, as after a
+// restart, counts as the newest.
 func (r *Ring) Follow(ctx context.Context, seq uint64, filter Filter) iter.Seq[hearth.Event] {
 	return func(yield func(hearth.Event) bool) {
-		next := min(seq, r.Last())
+		next := r.begin(seq)
 		for ctx.Err() == nil {
-			var batch []hearth.Event
+			var part []hearth.Event
 			var news <-chan struct{}
-			batch, next, news = r.take(next, filter)
-			for _, e := range batch {
+			part, next, news = r.take(next, filter)
+			for _, e := range part {
 				if ctx.Err() != nil || !yield(e) {
 					return
 				}
@@ -136,8 +157,18 @@ func (r *Ring) Follow(ctx context.Context, seq uint64, filter Filter) iter.Seq[h
 	}
 }
 
-// take returns what is new after seq and the place to go on from; when there is
-// nothing, a channel that the next Emit closes.
+// begin is the Seq after which to follow.
+func (r *Ring) begin(seq uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if seq == 0 {
+		return r.oldestLocked() - 1
+	}
+	return min(seq, r.last)
+}
+
+// take returns some of what is new after seq and the place to go on from; when there
+// is nothing, a channel that the next Emit closes.
 func (r *Ring) take(seq uint64, filter Filter) ([]hearth.Event, uint64, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,6 +178,6 @@ func (r *Ring) take(seq uint64, filter Filter) ([]hearth.Event, uint64, <-chan s
 		}
 		return nil, seq, r.news
 	}
-	batch, next := r.sinceLocked(seq, filter)
-	return batch, next, nil
+	part, next := r.partLocked(seq, filter)
+	return part, next, nil
 }

@@ -92,7 +92,8 @@ func (t *Table) Create(ctx context.Context, key string, value []byte) (uint64, e
 }
 
 // Update writes a key that is still at revision and returns the new one. It fails
-// with ErrRevision if the key has changed or gone.
+// with ErrRevision if the key has changed or gone. The revision that Delete has
+// returned is one too: an Update at it brings the key back.
 func (t *Table) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	if revision == 0 {
 		return 0, fmt.Errorf("store: update %s/%s: %w: revision 0 is that of no entry", t.name, key, ErrRevision)

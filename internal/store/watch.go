@@ -37,7 +37,10 @@ type Change struct {
 //
 // When the connection to an external engine was lost and is back, the watch begins
 // anew: what has changed is told, then Deleted for keys that are gone (with the
-// revision that they had last), then Synced again. A slow caller misses nothing.
+// revision that they had last), then Synced again.
+//
+// Of several changes of one key that follow each other fast, a caller may be told
+// the last one only; that one is never missed.
 func (t *Table) Watch(ctx context.Context) iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		w := watch{table: t, known: map[string]uint64{}, yield: yield}
