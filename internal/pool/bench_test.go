@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,4 +62,21 @@ func TestWarmPathAllocatesNothing(t *testing.T) {
 	if got != 0 {
 		t.Errorf("a warm invocation allocates %v times, want 0", got)
 	}
+}
+
+// Functions do not slow each other down: each goroutine calls one of its own.
+func BenchmarkAcquireReleaseOfDifferentFunctions(b *testing.B) {
+	p := New(Config{MemoryMB: 1 << 20})
+	var n atomic.Int64
+	now := time.Now()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		g := p.Group(version(fmt.Sprint("f", n.Add(1)), hearth.Exclusive, 1, 128))
+		startOne(b, p, g, epoch, "a")
+		var w Waiter
+		for pb.Next() {
+			lease, _, _ := g.Acquire(now, &w)
+			lease.Release(now)
+		}
+	})
 }

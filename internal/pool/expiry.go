@@ -68,7 +68,7 @@ func (g *Group) look(now time.Time, exp *Expired) (gone bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		if now.Before(g.closedAt.Add(closedGrace)) || len(g.instances) > 0 || g.starting > 0 {
+		if now.Before(g.closedAt.Add(closedGrace)) || len(g.instances)+g.starting+g.inFlight > 0 {
 			g.lookLocked(now.Add(closedGrace))
 			return false
 		}

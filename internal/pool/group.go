@@ -112,8 +112,8 @@ func (g *Group) enqueueLocked(now time.Time, w *Waiter) (start bool, err error) 
 	case g.queue.len >= g.pool.cfg.QueueLength:
 		g.count.Refused++
 		return false, hearth.Errorf(hearth.ErrCapacity,
-			"function %s is at capacity: %d instances are busy and %d invocations already wait; try again later, or raise its concurrency per instance",
-			g.version.Function, g.warm, g.queue.len)
+			"function %s is at capacity: %d invocations are running and %d are waiting, and no more may wait; try again later, or let more share an instance",
+			g.version.Function, g.inFlight, g.queue.len)
 	}
 	w.since = now
 	g.queue.push(g, w)

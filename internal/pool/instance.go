@@ -61,7 +61,7 @@ type StartError struct {
 
 func (e *StartError) Error() string {
 	return fmt.Sprintf("the instance failed to start (%d in a row, next try at %s): %v",
-		e.Attempts, e.Next.UTC().Format("15:04:05Z"), e.Err)
+		e.Attempts, e.Next.UTC().Format("15:04:05.000Z"), e.Err)
 }
 
 func (e *StartError) Unwrap() error { return e.Err }
