@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hearth/internal/hearth"
+	"hearth/internal/meter"
 )
 
 // maxBurst bounds a burst: beyond it the machine's own limits would be measured.
@@ -27,7 +28,9 @@ the same code under two execution models, for instance.
 
 The number is how many invocations the instance had accepted. A concurrent function
 shows one instance with the numbers 1 to N; an exclusive one N instances with 1 each.
-Bills are computed from this burst alone, under the rules of several vendors.`
+Bills are for this burst alone, in GB-seconds, under the rules of several vendors:
+"lambda" charges every call for its own time, "azure-consumption" and "binaris" charge
+the time in which an instance runs anything at all.`
 
 const burstExample = `  hearth burst hello -n 50
 
@@ -64,7 +67,6 @@ func (a *app) burstCommand() *cobra.Command {
 	cmd.Flags().IntVarP(&n, "calls", "n", 10, "how many `calls` at once")
 	cmd.Flags().StringVarP(&data, "data", "d", "", "the event of every call, as `JSON`")
 	cmd.Flags().StringVarP(&file, "file", "f", "", "read the event from this `file`")
-	cmd.MarkFlagsMutuallyExclusive("data", "file")
 	return cmd
 }
 
@@ -76,8 +78,8 @@ type shot struct {
 	Latency    time.Duration `json:"-"`
 	Duration   time.Duration `json:"-"` // of the handler, as the platform measured it
 	Billed     time.Duration `json:"-"`
-	Init       time.Duration `json:"-"`
-	Cold       bool          `json:"cold"`
+	Init       time.Duration `json:"-"`    // of the instance, if this was its first call
+	Cold       bool          `json:"cold"` // it waited for an instance to start
 	MemoryMB   int           `json:"memoryMB,omitempty"`
 	MaxUsedMB  int           `json:"maxUsedMB,omitempty"`
 	Error      string        `json:"error,omitempty"` // of the function or the platform, in a few words
@@ -94,6 +96,8 @@ type burst struct {
 	errs     []error
 	// used is what the instances that served it used right after, in MB.
 	used int
+	// bills are what the burst costs, by rule.
+	bills map[string]meter.Bill
 }
 
 func (a *app) bursts(cmd *cobra.Command, c *client, names []string, n int, payload []byte) error {
@@ -165,7 +169,7 @@ func (s *shot) record(r *answer, err error, end time.Duration) error {
 	s.RequestID = r.requestID
 	s.Instance = r.header.Get("X-Hearth-Instance")
 	s.Number, _ = strconv.Atoi(r.header.Get("X-Hearth-Invocation"))
-	s.readPayload(r.payload)
+	s.Cold = r.header.Get("X-Hearth-Cold") != ""
 	s.readReport(string(r.logTail))
 	s.LatencyMS, s.DurationMS, s.BilledMS = milliseconds(s.Latency), milliseconds(s.Duration), milliseconds(s.Billed)
 	if r.functionError == "" {
@@ -184,24 +188,6 @@ type callFailed struct{ kind, message string }
 
 func (e *callFailed) Error() string { return "a call failed: " + e.kind + ": " + e.message }
 
-// readPayload takes instance and number from an answer that tells them, where the
-// platform does not.
-func (s *shot) readPayload(payload []byte) {
-	var told struct {
-		Instance   string `json:"instance"`
-		Invocation int    `json:"invocation"`
-	}
-	if json.Unmarshal(payload, &told) != nil {
-		return
-	}
-	if s.Instance == "" {
-		s.Instance = told.Instance
-	}
-	if s.Number == 0 {
-		s.Number = told.Invocation
-	}
-}
-
 // reportField finds the fields of a REPORT line (Lambda's recorded form).
 var reportField = regexp.MustCompile(`(Billed Duration|Init Duration|Duration|Memory Size|Max Memory Used): ([0-9.]+) (?:ms|MB)`)
 
@@ -219,7 +205,7 @@ func (s *shot) readReport(log string) {
 		case "Billed Duration":
 			s.Billed = length
 		case "Init Duration":
-			s.Init, s.Cold = length, true
+			s.Init = length
 		case "Memory Size":
 			s.MemoryMB = int(value)
 		case "Max Memory Used":
@@ -228,13 +214,47 @@ func (s *shot) readReport(log string) {
 	}
 }
 
-// measure adds up what the instances that served the burst use now.
+// measure adds up what the instances that served the burst use now, and what the
+// burst alone would cost.
 func (b *burst) measure(list []hearth.InstanceInfo) {
-	for _, i := range list {
-		if slices.Contains(b.instances(), i.ID) {
-			b.used += i.UsedMB
+	b.bills = map[string]meter.Bill{}
+	for _, id := range b.instances() {
+		var peak int
+		for _, i := range list {
+			if i.ID == id {
+				b.used += i.UsedMB
+				peak = i.PeakMB
+			}
+		}
+		usage := b.usage(id, peak)
+		for _, rule := range billedRules() {
+			r, _ := meter.Find(rule)
+			b.bills[rule] = b.bills[rule].Add(r.Bill(usage))
 		}
 	}
+}
+
+// billedRules are the rules by which a burst is billed: one that counts every call,
+// one that merges what overlaps in an instance, and one that is flat besides.
+func billedRules() []string { return []string{"lambda", "azure-consumption", "binaris"} }
+
+// usage meters one instance's calls. The platform tells how long each ran, and the
+// call ended when its answer came.
+func (b *burst) usage(id string, peakMB int) meter.Usage {
+	var epoch time.Time
+	var init time.Duration
+	var all []meter.Execution
+	for i := range b.shots {
+		s := &b.shots[i]
+		if s.Instance == id {
+			end := epoch.Add(s.Begin + s.Latency)
+			all = append(all, meter.Execution{Start: end.Add(-s.Duration), End: end})
+			init = max(init, s.Init)
+		}
+	}
+	m := meter.NewInstance(b.function.Latest.Config.MemoryMB, epoch, init)
+	m.Replay(all)
+	return m.Usage(epoch, meter.Reading{PeakMB: peakMB})
 }
 
 // instances are the ids of the instances that served the burst.

@@ -7,25 +7,28 @@ import (
 
 	"hearth/internal/cli/screen"
 	"hearth/internal/hearth"
+	"hearth/internal/meter"
 )
 
 // burstSummary is the sums of one burst.
 type burstSummary struct {
-	Calls        int     `json:"calls"`
-	Failures     int     `json:"failures"`
-	Instances    int     `json:"instances"`
-	ColdStarts   int     `json:"coldStarts"`
-	P50MS        float64 `json:"p50Ms"`
-	MaxMS        float64 `json:"maxMs"`
-	ReservedMB   int     `json:"reservedMB"`
-	UsedMB       int     `json:"usedMB"`
-	BilledMS     float64 `json:"billedMs"`
+	Calls      int     `json:"calls"`
+	Failures   int     `json:"failures"`
+	Instances  int     `json:"instances"`
+	ColdStarts int     `json:"coldStarts"`
+	P50MS      float64 `json:"p50Ms"`
+	MaxMS      float64 `json:"maxMs"`
+	ReservedMB int     `json:"reservedMB"`
+	UsedMB     int     `json:"usedMB"`
+	BilledMS   float64 `json:"billedMs"`
+	// Bills are by the names of meter's rules.
+	Bills        map[string]meter.Bill `json:"bills"`
 	p50, highest time.Duration
 	billed       time.Duration
 }
 
 func (b *burst) summary() burstSummary {
-	s := burstSummary{Calls: len(b.shots), Failures: b.failures(), Instances: len(b.instances()), UsedMB: b.used}
+	s := burstSummary{Calls: len(b.shots), Failures: b.failures(), Instances: len(b.instances()), UsedMB: b.used, Bills: b.bills}
 	s.ReservedMB = s.Instances * b.function.Latest.Config.MemoryMB
 	for i := range b.shots {
 		if b.shots[i].Cold {
@@ -150,7 +153,10 @@ func sums(bursts []*burst) *screen.Table {
 	row("latency max", func(_ int, s *burstSummary) string { return screen.Duration(s.highest) })
 	row("memory reserved", func(_ int, s *burstSummary) string { return screen.MB(s.ReservedMB) })
 	row("memory used", func(_ int, s *burstSummary) string { return screen.MB(s.UsedMB) })
-	row("billed, per call", func(_ int, s *burstSummary) string { return screen.Duration(s.billed) })
+	for _, rule := range billedRules() {
+		row("bill, "+rule, func(_ int, s *burstSummary) string { return fmt.Sprintf("%.2f GB-s", s.Bills[rule].GBSeconds) })
+	}
+	row("billed time, sum", func(_ int, s *burstSummary) string { return screen.Duration(s.billed) })
 	for _, s := range all {
 		if s.Failures > 0 {
 			row("failed", func(_ int, s *burstSummary) string { return fmt.Sprint(s.Failures) })

@@ -3,14 +3,14 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"hearth/internal/cli/near"
 	"hearth/internal/cli/screen"
 )
 
@@ -39,12 +39,14 @@ type app struct {
 	format   string
 	// stdinTTY says that a person could be typing.
 	stdinTTY bool
+	now      func() time.Time
 }
 
 // Main runs the command line args (without the program's name), prints what went
 // wrong, if anything, on o.Stderr, and returns the exit code.
-func Main(ctx context.Context, args []string, o Options) int {
-	a := newApp(o)
+func Main(ctx context.Context, args []string, o Options) int { return newApp(o).main(ctx, args) }
+
+func (a *app) main(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -80,6 +82,7 @@ func newApp(o Options) *app {
 		err:      screen.New(o.Stderr, o.Getenv),
 		http:     &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}},
 		stdinTTY: screen.IsTerminal(o.Stdin),
+		now:      time.Now,
 	}
 }
 
@@ -166,11 +169,16 @@ func (a *app) noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	near := ""
-	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
-		near = fmt.Sprintf(" Did you mean: hearth %s?", strings.Join(s, ", hearth "))
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(append(names, c.Name()), c.Aliases...)
+		}
 	}
-	return usagef("there is no command %q.%s See: hearth --help", args[0], near)
+	if m := near.Match(args[0], names); m != "" {
+		return usagef("there is no command %q. Did you mean: hearth %s?", args[0], m)
+	}
+	return usagef("there is no command %q. See: hearth --help", args[0])
 }
 
 // must is for mistakes in this package's own tables of flags, which every start of

@@ -152,18 +152,32 @@ func (c *client) refusal(resp *http.Response) error {
 			Message string `json:"message"`
 		} `json:"error"`
 		Message string `json:"message"`
+		Reason  string `json:"reason"`
 	}
 	e := &apiError{status: resp.StatusCode}
 	if json.Unmarshal(text, &shape) == nil {
 		e.code, e.message = shape.Error.Code, shape.Error.Message
 		if e.message == "" {
-			e.code, e.message = resp.Header.Get("X-Amzn-Errortype"), shape.Message
+			e.code, e.message = resp.Header.Get("X-Amzn-Errortype"), shape.Message+reasonWords(shape.Reason)
 		}
 	}
 	if e.message == "" {
 		return c.stranger(resp, text)
 	}
 	return &failure{e.exit(), e}
+}
+
+// reasonWords explains why Lambda's API throttles: "Rate Exceeded." says little.
+func reasonWords(reason string) string {
+	switch reason {
+	case "":
+		return ""
+	case "ReservedFunctionConcurrentInvocationLimitExceeded":
+		return " As many invocations of this function are in flight as its reserved concurrency allows; try again, or raise it."
+	case "ConcurrentInvocationLimitExceeded":
+		return " As many invocations are in flight as the platform allows; try again."
+	}
+	return " (" + reason + ")"
 }
 
 // stranger says that whatever answers at the endpoint does not speak as Hearth does.
@@ -202,17 +216,14 @@ func query(pairs ...string) string {
 	return "?" + q.Encode()
 }
 
-// span is a length of time in JSON: "15m0s" in words, or a number of nanoseconds.
+// span is a length of time, in words in JSON: "15m0s".
 type span time.Duration
 
+// MarshalJSON writes it as the platform does.
 func (s span) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).String()) }
 
+// UnmarshalJSON reads it.
 func (s *span) UnmarshalJSON(text []byte) error {
-	var n int64
-	if json.Unmarshal(text, &n) == nil {
-		*s = span(n)
-		return nil
-	}
 	var words string
 	if err := json.Unmarshal(text, &words); err != nil {
 		return err

@@ -25,7 +25,7 @@ or handler.py. What was guessed is said.
 
 With a hearth.yml the function becomes exactly what the file says: a key that was
 taken out goes back to its default. Without one, settings that no flag mentions stay
-as they are.
+as they are; --env and --tag then give all variables and all tags.
 
 A hearth.yml may hold several functions; all are deployed. --name then picks one of
 them; other flags apply to all that are deployed.
@@ -117,8 +117,8 @@ func (c *client) put(ctx context.Context, p *plan) (deployed, error) {
 	if p.Tags != nil {
 		body["tags"] = p.Tags
 	}
-	if p.Reserved != nil {
-		body["reserved"] = *p.Reserved
+	if p.Reserved != nil || p.fromFile {
+		body["reserved"] = p.Reserved // null takes it away
 	}
 	var f function
 	status, err := c.call(ctx, http.MethodPut, functionPath(p.Name), body, &f)

@@ -17,12 +17,13 @@ import (
 
 // function is what the platform tells about a function (GET /hearth/v1/functions/NAME).
 type function struct {
-	Name     string                `json:"name"`
-	Latest   version               `json:"latest"`
-	Tags     map[string]string     `json:"tags,omitempty"`
-	Reserved *int                  `json:"reserved,omitempty"`
-	Created  time.Time             `json:"created"`
-	State    *hearth.FunctionState `json:"state,omitempty"`
+	Name      string               `json:"name"`
+	Latest    version              `json:"latest"`
+	Tags      map[string]string    `json:"tags"`
+	Reserved  *int                 `json:"reserved"`
+	Created   time.Time            `json:"created"`
+	Instances int                  `json:"instances"` // alive now
+	State     hearth.FunctionState `json:"state"`
 }
 
 // version is a function's code and configuration.

@@ -105,7 +105,6 @@ exit code is 1; on a terminal its error is shown in words instead of JSON.`,
 	f.StringVarP(&data, "data", "d", "", "the event, as `JSON`")
 	f.StringVarP(&file, "file", "f", "", "read the event from this `file` (- is standard input)")
 	f.BoolVar(&wantLog, "log", false, "print the end of the invocation's log on standard error")
-	cmd.MarkFlagsMutuallyExclusive("data", "file")
 	must(cmd.MarkFlagFilename("file"))
 	return cmd
 }
@@ -115,6 +114,8 @@ func (a *app) event(cmd *cobra.Command, data, file string) ([]byte, error) {
 	var payload []byte
 	var err error
 	switch {
+	case cmd.Flags().Changed("data") && file != "":
+		return nil, usagef("give the event with -d or with -f, not both")
 	case cmd.Flags().Changed("data"):
 		payload = []byte(data)
 	case file == "-":

@@ -40,11 +40,11 @@ func (a *app) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := screen.NewTable("name", "runtime", "handler", ">memory", ">timeout", "model", "changed")
+			t := screen.NewTable("name", "runtime", "handler", ">memory", ">timeout", "model", ">instances", "changed")
 			for _, f := range list {
 				k := &f.Latest.Config
 				t.Row(screen.Cell{Text: f.Name, Style: screen.Bold}, k.Runtime, k.Handler, screen.MB(k.MemoryMB),
-					spanWords(k.Timeout), k.modelShort(), a.when(f.Latest.LastModified))
+					spanWords(k.Timeout), k.modelShort(), f.Instances, a.when(f.Latest.LastModified))
 			}
 			return a.printTable(t, "No functions yet. Deploy one with: hearth deploy DIR")
 		},
@@ -88,6 +88,7 @@ func (a *app) describe(c *client, f *function) []field {
 		{"memory", screen.MB(k.MemoryMB)},
 		{"timeout", spanWords(k.Timeout)},
 		{"tmp", screen.MB(k.TmpMB)},
+		{"instances", fmt.Sprint(f.Instances)},
 		{"keep-alive", k.keepAliveWords()},
 		{"code", fmt.Sprintf("%s, sha256 %s", screen.Bytes(f.Latest.Code.Size), f.Latest.Code.Digest)},
 		{"version", f.Latest.Number},
@@ -100,7 +101,7 @@ func (a *app) describe(c *client, f *function) []field {
 	if f.Reserved != nil {
 		fields = append(fields, field{"reserved", fmt.Sprintf("%d in flight at most", *f.Reserved)})
 	}
-	if f.State != nil && f.State.State != "" {
+	if f.State.State != "" {
 		fields = append(fields, field{"state", f.State.State + reason(f.State.Reason)})
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.Env)) {
@@ -221,7 +222,7 @@ func (a *app) statusFields(c *client, s *hearth.Status) []field {
 	fields := []field{
 		{"endpoint", a.out.Paint(screen.Bold, c.base)},
 		{"version", s.Version},
-		{"up for", screen.Span(time.Since(s.Started))},
+		{"up for", screen.Span(a.now().Sub(s.Started))},
 		{"isolation", s.Isolation},
 	}
 	for _, r := range s.Runtimes {
@@ -253,7 +254,7 @@ func (a *app) passThrough(cmd *cobra.Command, c *client, path string) error {
 // when prints a time: how long ago on a terminal, to the millisecond elsewhere.
 func (a *app) when(t time.Time) string {
 	if a.format == formatTable {
-		return screen.Ago(time.Now(), t)
+		return screen.Ago(a.now(), t)
 	}
 	if t.IsZero() {
 		return "-"

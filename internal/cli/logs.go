@@ -45,7 +45,7 @@ Into a pipe each line is: time, instance, request, kind and text, with tabs betw
 			if err != nil {
 				return err
 			}
-			since, err := parseSince(o.since, time.Now())
+			since, err := parseSince(o.since, a.now())
 			if err != nil {
 				return err
 			}
@@ -148,7 +148,7 @@ starting, ready and gone, with the reason.`,
 			if err != nil {
 				return err
 			}
-			from, err := parseSince(since, time.Now())
+			from, err := parseSince(since, a.now())
 			if err != nil {
 				return err
 			}

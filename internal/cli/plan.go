@@ -24,9 +24,10 @@ import (
 // plan is one function, ready to be sent.
 type plan struct {
 	project.Function
-	archive []byte
-	files   int    // in the archive
-	guessed string // what was guessed, in words
+	archive  []byte
+	files    int    // in the archive
+	guessed  string // what was guessed, in words
+	fromFile bool   // hearth.yml described it, completely
 }
 
 // pack is an archive made of a folder.
@@ -85,7 +86,7 @@ func planDeploy(source string, o *deployFlags, flags *pflag.FlagSet) ([]plan, er
 	packed := map[string]*pack{}
 	plans := make([]plan, 0, len(functions))
 	for i := range functions {
-		p := plan{Function: functions[i]}
+		p := plan{Function: functions[i], fromFile: fromFile}
 		if fromFile {
 			fill(&p.Function)
 		}

@@ -94,11 +94,11 @@ func (c *UpConfig) Validate() error {
 		return fmt.Errorf("--memory %d is too little for even one instance; give at least %d MB, or 0 for most of the machine",
 			c.MemoryMB, hearth.MinMemoryMB)
 	}
-	if c.QueueLength < 0 {
-		return fmt.Errorf("--queue-length %d must be 0 (no queue) or more", c.QueueLength)
+	if c.QueueLength < 1 {
+		return fmt.Errorf("--queue-length %d must be 1 or more", c.QueueLength)
 	}
-	if c.QueueTimeout < 0 {
-		return fmt.Errorf("--queue-timeout %s must be 0 or more", c.QueueTimeout)
+	if c.QueueTimeout <= 0 {
+		return fmt.Errorf("--queue-timeout %s must be more than nothing", c.QueueTimeout)
 	}
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("--account %q is not twelve digits", c.Account)
