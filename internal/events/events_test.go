@@ -11,8 +11,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"hearth/internal/hearth"
 	"pgregory.net/rapid"
+
+	"hearth/internal/hearth"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

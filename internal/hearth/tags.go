@@ -91,8 +91,8 @@ func applyTag(c *Config, key, value string) error {
 		}
 		c.MaxConcurrency = n
 	case TagKeepAlive:
-		d, err := parseKeepAlive(value)
-		if err != nil || d != NoKeepAlive && (d < MinKeepAlive || d > MaxKeepAlive) {
+		d, ok := parseKeepAlive(value)
+		if !ok {
 			return Errorf(ErrInvalid, "Tag %s has the value %q; it must be 0, or a duration from 1s to 24h such as 90s, 15m or 2h.", key, clip(value))
 		}
 		c.KeepAlive = d
@@ -103,17 +103,17 @@ func applyTag(c *Config, key, value string) error {
 	return nil
 }
 
-// parseKeepAlive reads a Go duration; a bare number counts seconds; nothing at all
-// of either is NoKeepAlive.
-func parseKeepAlive(s string) (time.Duration, error) {
+// parseKeepAlive reads a Go duration; a bare number counts seconds; zero is
+// NoKeepAlive.
+func parseKeepAlive(s string) (time.Duration, bool) {
 	d, err := time.ParseDuration(s)
 	if n, errInt := strconv.ParseUint(s, 10, 31); errInt == nil {
 		d, err = time.Duration(n)*time.Second, nil
 	}
 	if err == nil && d == 0 {
-		d = NoKeepAlive
+		return NoKeepAlive, true
 	}
-	return d, err
+	return d, err == nil && d >= MinKeepAlive && d <= MaxKeepAlive
 }
 
 func didYouMean(s string, words ...string) string {
