@@ -2,10 +2,12 @@ package logs
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -242,5 +244,55 @@ func BenchmarkInvocation(b *testing.B) {
 	for b.Loop() {
 		s.Start(epoch, request, "$LATEST")
 		s.Finish(epoch, request, hearth.Report{Duration: time.Millisecond, MemoryMB: 128, MaxMemoryMB: 36}, "")
+	}
+}
+
+// Writers, readers, followers and the flusher at once, for the race detector; nothing
+// that is kept may be torn.
+func TestEverybodyAtOnce(t *testing.T) {
+	l := New(Config{PerFunctionBytes: 32 << 10, Sink: openDir(t, t.TempDir(), 1<<20), FlushEvery: time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers, readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for e := range l.Follow(ctx, hearth.LogFilter{}) {
+				if e.Text == "" || e.Seq == 0 {
+					t.Errorf("followed %+v", e)
+				}
+			}
+		})
+	}
+	for w := range 4 {
+		writers.Go(func() {
+			s := l.Open(fmt.Sprintf("f%d", w%2), fmt.Sprintf("i%d", w))
+			for i := range 2000 {
+				id := fmt.Sprintf("r%d-%d", w, i)
+				s.Start(time.Now(), id, "1")
+				s.Line(time.Now(), id, 1, []byte("text of "+id))
+				s.Finish(time.Now(), id, hearth.Report{Duration: time.Millisecond}, "")
+				if i%100 > 0 {
+					continue
+				}
+				if tail := string(s.Tail(id, 4096)); !strings.HasPrefix(tail, "START RequestId: "+id+" Version: 1\ntext of "+id+"\nEND") {
+					t.Errorf("tail of %s is %q", id, tail)
+				}
+				if got := query(t, l, hearth.LogFilter{Function: "f0", Limit: 50}); w%2 == 0 && len(got) == 0 {
+					t.Error("nothing found")
+				}
+			}
+		})
+	}
+	writers.Wait()
+	cancel()
+	readers.Wait()
+	l.Close()
+	for _, f := range []string{"f0", "f1"} {
+		last := uint64(0)
+		for _, e := range query(t, l, hearth.LogFilter{Function: f}) {
+			if e.Seq <= last {
+				t.Fatalf("%d comes after %d", e.Seq, last)
+			}
+			last = e.Seq
+		}
 	}
 }
