@@ -55,7 +55,8 @@ func (a *app) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show everything about a function",
-		Long:  "Show a function's configuration, its code, where it answers, and what its execution model means.",
+		Long: `Show a function's configuration, its code, where it answers, and what its execution
+model means.`,
 		Example: `  hearth show hello
   hearth show hello -o json`,
 		Args:              exactlyOne("function"),
@@ -197,7 +198,8 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show the platform at a glance",
-		Long:  "Show what the platform is made of and how it is doing: isolation, runtimes, memory, invocations so far.",
+		Long: `Show what the platform is made of and how it is doing: isolation, runtimes, memory,
+invocations so far.`,
 		Example: `  hearth status
   hearth status -o json | jq .reservedMB`,
 		Args: noArgs,

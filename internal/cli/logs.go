@@ -52,7 +52,7 @@ Into a pipe each line is: time, instance, request, kind and text, with tabs betw
 			if o.limit < 0 {
 				return usagef("--lines %d must be 0 (everything that is kept) or more", o.limit)
 			}
-			path := functionPath(args[0]) + "/logs" + query("follow", flag(o.follow), "instance", o.instance,
+			path := functionPath(args[0]) + "/logs" + query("follow", oneIf(o.follow), "instance", o.instance,
 				"request", o.request, "since", since, "limit", number(o.limit))
 			err = c.lines(cmd.Context(), path, a.logLine)
 			return c.explainMissing(cmd.Context(), args[0], err)
@@ -152,7 +152,7 @@ starting, ready and gone, with the reason.`,
 			if err != nil {
 				return err
 			}
-			return c.lines(cmd.Context(), "/hearth/v1/events"+query("follow", flag(follow), "since", from), a.eventLine)
+			return c.lines(cmd.Context(), "/hearth/v1/events"+query("follow", oneIf(follow), "since", from), a.eventLine)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new events until Ctrl-C")
@@ -197,7 +197,7 @@ func parseSince(text string, now time.Time) (string, error) {
 	return t.UTC().Format(time.RFC3339Nano), nil
 }
 
-func flag(on bool) string {
+func oneIf(on bool) string {
 	if on {
 		return "1"
 	}

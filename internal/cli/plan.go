@@ -56,7 +56,7 @@ func (o *deployFlags) register(cmd *cobra.Command) {
 	f.StringVar(&o.tmp, "tmp", "", "size of an instance's /tmp, in `MB` (default 512)")
 	f.StringVar(&o.model, "execution-model", "", "exclusive or concurrent (default exclusive)")
 	f.IntVar(&o.maxConcurrency, "max-concurrency", 0, "invocations that may share one instance, when concurrent (default 10)")
-	f.StringVar(&o.keepAlive, "keep-alive", "", "how `long` an idle instance is kept, such as 90s or 15m; 0 = not at all (default 15m)")
+	f.StringVar(&o.keepAlive, "keep-alive", "", "how long (a `duration`) an idle instance is kept, such as 90s or 15m; 0 = not at all (default 15m)")
 	f.StringArrayVar(&o.env, "env", nil, "an environment variable, `K=V`; may be repeated, adds to hearth.yml's")
 	f.StringVar(&o.description, "description", "", "what it is for, in a sentence")
 	f.IntVar(&o.reserved, "reserved", 0, "most `invocations` in flight at once, over all instances; 0 refuses all")

@@ -49,12 +49,13 @@ func (a *app) upCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.Listen, "listen", c.Listen, "`host:port` to listen on")
-	f.StringVar(&c.DataDir, "data", c.DataDir, "`folder` for functions, code and logs")
+	f.StringVar(&c.DataDir, "data", c.DataDir, "`folder` for functions, code and logs (default /var/lib/hearth as root, else $XDG_DATA_HOME/hearth or ~/.local/share/hearth)")
+	f.Lookup("data").DefValue = "" // help is the same for everybody
 	f.StringVar(&c.Isolation, "isolation", c.Isolation, "auto, runc or process")
 	f.IntVar(&c.MemoryMB, "memory", c.MemoryMB, "`MB` that instances may reserve together; 0 = most of the machine")
 	f.BoolVar(&c.CPUQuota, "cpu-quota", c.CPUQuota, "hold instances to their processor share even when others are idle")
 	f.IntVar(&c.QueueLength, "queue-length", c.QueueLength, "`invocations` of one function that may wait for a slot")
-	f.DurationVar(&c.QueueTimeout, "queue-timeout", c.QueueTimeout, "how `long` an invocation may wait for a slot")
+	f.DurationVar(&c.QueueTimeout, "queue-timeout", c.QueueTimeout, "how long (a `duration`) an invocation may wait for a slot")
 	f.StringVar(&c.Region, "region", c.Region, "region `name` for ARNs and AWS_REGION")
 	f.StringVar(&c.Account, "account", c.Account, "account `number` for ARNs")
 	f.StringVar(&c.SandboxCIDR, "sandbox-cidr", c.SandboxCIDR, "IPv4 `range` for sandboxes, when the usual one is taken")

@@ -35,7 +35,7 @@ func Keys() []Key {
 		{"maxConcurrency", "whole number", "10", setMaxConcurrency},
 		{"keepAlive", "length of time", "15m", setKeepAlive},
 		{"env", "mapping", "none", setEnv},
-		{"code", "path", ".", setCode},
+		{"code", "path", "`.`", setCode},
 		{"exclude", "list of patterns", "none", setExclude},
 		{"description", "text", "none", setDescription},
 		{"reserved", "whole number", "none", setReserved},
