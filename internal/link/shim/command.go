@@ -15,7 +15,8 @@ func nodeCommand(interpreter string, memoryMB int, base string) []string {
 	}
 }
 
-// pythonCommand: no bytecode beside read-only code, no user site directory.
+// pythonCommand: nothing of the machine's own packages or settings (-I -S), no
+// bytecode beside read-only code (-B), UTF-8 whatever the locale.
 func pythonCommand(interpreter, base string) []string {
-	return []string{interpreter, "-B", "-s", path.Join(base, "python/main.py")}
+	return []string{interpreter, "-I", "-S", "-B", "-X", "utf8", path.Join(base, "python/main.py")}
 }

@@ -1,0 +1,1 @@
+"""The parts of Hearth's Python runtime; ../main.py starts it."""
