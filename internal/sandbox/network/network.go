@@ -130,8 +130,8 @@ type Manager struct {
 }
 
 // New checks the configuration and opens what it needs. It changes nothing on the
-// host: the first of Recover and Acquire does. The namespace that the process is in
-// now counts as the host's.
+// host: the first of Recover and Acquire does. The namespace that the caller is in now
+// counts as the host's.
 func New(cfg Config) (*Manager, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -142,7 +142,8 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("network: open netlink: %w", err)
 	}
-	ns, err := unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	// Not /proc/self: that is the first thread, which need not be in the namespace of the others.
+	ns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		host.Close()
 		return nil, fmt.Errorf("network: open the host's namespace: %w", err)

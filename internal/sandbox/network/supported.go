@@ -32,7 +32,7 @@ func Supported() error {
 	if err != nil {
 		return err
 	}
-	host, err := unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	host, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("sandbox networks need network namespaces in the kernel: %w", err)
 	}
