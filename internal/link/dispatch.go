@@ -22,55 +22,62 @@ func (c *Conn) dispatch(h header, body []byte) error {
 }
 
 func (c *Conn) onResult(h header, body []byte) error {
-	c.mu.Lock()
-	call := c.table.get(h.stream)
-	if call == nil {
-		c.mu.Unlock()
-		return violation("RESULT for stream %d, which is not in flight", h.stream)
+	call, cancelled, err := c.claim(h, func(call *Call) error {
+		if call == nil {
+			return violation("RESULT for stream %d, which is not in flight", h.stream)
+		}
+		if call.begun {
+			return violation("second RESULT for stream %d", h.stream)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	if call.begun {
-		c.mu.Unlock()
-		return violation("second RESULT for stream %d", h.stream)
-	}
-	if call.unsent != nil {
-		c.mu.Unlock()
-		return violation("RESULT for stream %d before its payload was sent", h.stream)
-	}
-	last := h.flags&flagMore == 0
-	if last {
-		c.table.remove(call)
-	}
-	cancelled := call.cancelled
-	c.mu.Unlock()
 	call.begun = true
 	call.Failed = h.flags&flagFailed != 0
-	c.receive(call, body, last, cancelled)
+	c.receive(call, h, body, cancelled)
 	return nil
 }
 
 func (c *Conn) onData(h header, body []byte) error {
-	c.mu.Lock()
-	call := c.table.get(h.stream)
-	if call == nil || !call.begun {
-		c.mu.Unlock()
-		return violation("DATA for stream %d, whose RESULT has not come or has ended", h.stream)
-	}
-	last := h.flags&flagMore == 0
-	if !last && len(body) == 0 {
-		c.mu.Unlock()
+	if h.flags&flagMore != 0 && len(body) == 0 {
 		return violation("empty DATA for stream %d that announces more", h.stream)
 	}
-	if last {
-		c.table.remove(call)
+	call, cancelled, err := c.claim(h, func(call *Call) error {
+		if call == nil || !call.begun {
+			return violation("DATA for stream %d, whose RESULT has not come or has ended", h.stream)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	cancelled := call.cancelled
-	c.mu.Unlock()
-	c.receive(call, body, last, cancelled)
+	c.receive(call, h, body, cancelled)
 	return nil
 }
 
+// claim finds the call that a part of a response is for, if check lets it, and with
+// the last part takes it out of the table: it is the reader's alone then.
+func (c *Conn) claim(h header, check func(*Call) error) (call *Call, cancelled bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call = c.table.get(h.stream)
+	if err := check(call); err != nil {
+		return nil, false, err
+	}
+	if h.flags&flagMore == 0 {
+		if call.unsent != nil {
+			return nil, false, violation("the response of stream %d ended before its payload was sent", h.stream)
+		}
+		c.table.remove(call)
+	}
+	return call, call.cancelled, nil
+}
+
 // receive adds a part of a response and, after the last one, ends the call.
-func (c *Conn) receive(call *Call, part []byte, last, cancelled bool) {
+func (c *Conn) receive(call *Call, h header, part []byte, cancelled bool) {
+	last := h.flags&flagMore == 0
 	if !cancelled {
 		call.take(part, last, c.opts.MaxResponseBytes)
 	}

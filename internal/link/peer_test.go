@@ -145,8 +145,12 @@ func newCall(id, payload string) *link.Call {
 	return call
 }
 
-func await(tb testing.TB, call *link.Call) {
-	tb.Helper()
+// fataler is what testing and rapid have in common.
+type fataler interface {
+	Fatalf(format string, args ...any)
+}
+
+func await(tb fataler, call *link.Call) {
 	select {
 	case <-call.Done():
 	case <-time.After(patience):

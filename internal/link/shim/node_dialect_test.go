@@ -50,6 +50,8 @@ func TestNodeAnswers(t *testing.T) {
 		{name: "nothing", files: js(`exports.handler = () => {}`), want: `null`},
 		{name: "nothing, with a context", files: js(`exports.handler = (event, context) => {}`), want: `null`},
 		{name: "nothing, async", files: js(`exports.handler = async () => {}`), want: `null`},
+		{name: "nothing, wrapped", files: js(`const inner = (event, context, callback) => { setTimeout(callback, 5, null, 'wrapped') }; exports.handler = (...args) => { inner(...args) }`), want: `"wrapped"`},
+		{name: "bound", files: js(`exports.handler = function (event, context, callback) { setTimeout(callback, 5, null, this.name) }.bind({ name: 'bound' })`), want: `"bound"`},
 		{name: "a function as the value", files: js(`exports.handler = async () => () => 1`), want: `null`},
 		{name: "null", files: js(`exports.handler = async (event) => event`), payload: `null`, want: `null`},
 		{name: "no payload", files: js(`exports.handler = async (event) => event`), payload: "", want: `{}`},

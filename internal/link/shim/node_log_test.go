@@ -26,7 +26,10 @@ func TestNodeLogFormat(t *testing.T) {
 				console.dir({ dir: 1 });
 				process.stdout.write('raw ');
 				process.stdout.write(Buffer.from('line €\nrest'));
-				process.stderr.write('err\n');
+				process.stderr.end('err\n');
+				process.stdout.destroy();
+				require('stream').Readable.from(['piped\n']).pipe(process.stdout);
+				new console.Console(process.stdout).log('own console');
 				await new Promise((ok) => process.stdout.write('', ok));
 			}`)
 		in := startNode(t, o)
@@ -35,7 +38,7 @@ func TestNodeLogFormat(t *testing.T) {
 		expectLog(t, in.Log("", 0), stamp+`\tundefined\tINFO\tloading\nunfinished at load`)
 		expectLog(t, in.Log("r1", 1),
 			stamp+`\tr1\tINFO\tnumber 1 { a: \[ 1 \] }\n`+stamp+`\tr1\tINFO\ti\n`+stamp+`\tr1\tDEBUG\td\n`+
-				stamp+`\tr1\tINFO\ttwo\nlines\n`+`{ dir: 1 }\nraw line €\nrest`)
+				stamp+`\tr1\tINFO\ttwo\nlines\n`+`{ dir: 1 }\nraw line €\nrestown console\npiped\n`)
 		expectLog(t, in.Log("r1", 2),
 			stamp+`\tr1\tWARN\tw\n`+stamp+`\tr1\tERROR\te\n`+stamp+`\tr1\tTRACE\tt\nerr\n`)
 		for _, entry := range in.Logs() {

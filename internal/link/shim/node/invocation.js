@@ -16,6 +16,7 @@ const { now } = Date;
 let settings = null;
 let handler = null;
 let exclusive = true;
+let mayCallBack = false; // the handler can get hold of callback or context
 let socket = null;
 
 // Invocations that end, in one way or another, when nothing else is left to do: the
@@ -164,10 +165,12 @@ function call(inv) {
     if (exclusive) inv.awaitQuiet();
   } else if (handler.length < 3 && result !== undefined) {
     inv.succeed(result);
-  } else if (exclusive || handler.length === 2) {
+  } else if (exclusive) {
     inv.awaitQuiet();
-  } else if (handler.length < 2) {
+  } else if (!mayCallBack) {
     inv.succeed(null);
+  } else if (handler.length < 3) {
+    inv.awaitQuiet();
   }
 }
 
@@ -185,6 +188,7 @@ function become(init, fn, hostSocket) {
   settings = { ...init, memory: String(init.memoryMB) };
   handler = fn;
   exclusive = init.model !== 'concurrent';
+  mayCallBack = fn.length > 1 || /\.\.\.|\barguments\b|\[native code\]/.test(Function.prototype.toString.call(fn));
   socket = hostSocket;
 }
 

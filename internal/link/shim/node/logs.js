@@ -98,10 +98,14 @@ function stdStream(fd) {
       done();
     },
   });
+  // As node's own, they cannot be ended or destroyed.
+  stream.end = (piece, ...rest) => {
+    if (piece !== undefined && piece !== null && typeof piece !== 'function') stream.write(piece, ...rest);
+    return stream;
+  };
+  stream.destroy = stream.destroySoon = () => stream;
   stream.fd = fd;
   stream._type = 'pipe';
-  stream.destroySoon = stream.destroy;
-  stream._destroy = (err, done) => done(err);
   return stream;
 }
 
