@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -60,66 +61,86 @@ type wiring struct {
 	mtu           int
 }
 
-// connect runs in the new namespace: it makes the veth pair with one end in the
-// host's namespace and configures this end.
-func (w wiring) connect(hostNS int) error {
-	if err := disableIPv6("all", "default"); err != nil {
+// openNamespace makes a namespace and a netlink socket in it, which stays in it whatever
+// thread uses it. The caller owns both.
+func openNamespace(hostNS int) (fd int, inside *netlink.Handle, err error) {
+	fd, err = newNamespace(hostNS, func() error {
+		if err := disableIPv6("all", "default"); err != nil {
+			return err
+		}
+		var err error
+		inside, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 		return err
-	}
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	veth := &netlink.Veth{
+	})
+	return fd, inside, err
+}
+
+// connect joins a namespace to the host by a veth pair and returns the host's end.
+//
+// Of the two ends, the one that is brought up first cannot send before the kernel's
+// link watcher has noticed that the other has come up too; what is sent meanwhile is
+// lost, and a TCP handshake loses a second. So the host's end, which can be asked
+// about, is first, and connect waits for it.
+func (w wiring) connect(host, inside *netlink.Handle, hostNS int) (netlink.Link, error) {
+	ours := &netlink.Veth{
 		LinkAttrs:     netlink.LinkAttrs{Name: insideName, MTU: w.mtu, TxQLen: -1},
 		PeerName:      w.hostEnd,
 		PeerMTU:       uint32(w.mtu),
 		PeerNamespace: netlink.NsFd(hostNS),
 	}
-	if err := h.LinkAdd(veth); err != nil {
-		return fmt.Errorf("make veth pair %s: %w", w.hostEnd, err)
+	if err := inside.LinkAdd(ours); err != nil {
+		return nil, fmt.Errorf("make veth pair %s: %w", w.hostEnd, err)
 	}
-	loopback := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: 1}} // always
-	if err := h.LinkSetUp(loopback); err != nil {
-		return fmt.Errorf("bring up loopback: %w", err)
+	theirs, err := host.LinkByName(w.hostEnd)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", w.hostEnd, err)
 	}
-	if err := h.AddrAdd(veth, pairAddr(w.sandbox)); err != nil {
-		return fmt.Errorf("set address %s: %w", w.sandbox, err)
+	if err := errors.Join(disableIPv6(w.hostEnd), setForwarding(w.hostEnd, true)); err != nil {
+		return nil, err
 	}
-	if err := h.LinkSetUp(veth); err != nil {
-		return fmt.Errorf("bring up %s: %w", insideName, err)
+	if err := bringUp(host, theirs, w.host); err != nil {
+		return nil, err
 	}
-	route := &netlink.Route{LinkIndex: veth.Index, Gw: w.host.AsSlice()}
-	if err := h.RouteAdd(route); err != nil {
-		return fmt.Errorf("set the default route: %w", err)
+	loopback := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "lo", Index: 1}} // always
+	if err := inside.LinkSetUp(loopback); err != nil {
+		return nil, fmt.Errorf("bring up loopback: %w", err)
+	}
+	if err := bringUp(inside, ours, w.sandbox); err != nil {
+		return nil, err
+	}
+	route := &netlink.Route{LinkIndex: ours.Index, Gw: w.host.AsSlice()}
+	if err := inside.RouteAdd(route); err != nil {
+		return nil, fmt.Errorf("set the default route: %w", err)
+	}
+	return theirs, awaitUp(host, theirs)
+}
+
+func bringUp(h *netlink.Handle, link netlink.Link, addr netip.Addr) error {
+	name := link.Attrs().Name
+	pair := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(addr, 31))}
+	if err := h.AddrAdd(link, pair); err != nil {
+		return fmt.Errorf("set address %s of %s: %w", addr, name, err)
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		return fmt.Errorf("bring up %s: %w", name, err)
 	}
 	return nil
 }
 
-// attach configures the host's end, from the host's namespace.
-func (w wiring) attach(host *netlink.Handle) (netlink.Link, error) {
-	link, err := host.LinkByName(w.hostEnd)
-	if err != nil {
-		return nil, fmt.Errorf("find %s: %w", w.hostEnd, err)
+// awaitUp waits until a link can send, normally well below a millisecond. After a
+// second it lets it be: the sandbox may lose a packet, no more.
+func awaitUp(h *netlink.Handle, link netlink.Link) error {
+	end := time.Now().Add(time.Second)
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+		now, err := h.LinkByIndex(link.Attrs().Index)
+		if err != nil {
+			return fmt.Errorf("wait for %s: %w", link.Attrs().Name, err)
+		}
+		if now.Attrs().OperState == netlink.OperUp || time.Now().After(end) {
+			return nil
+		}
+		time.Sleep(pause)
 	}
-	if err := disableIPv6(w.hostEnd); err != nil {
-		return nil, err
-	}
-	if err := setForwarding(w.hostEnd, true); err != nil {
-		return nil, err
-	}
-	if err := host.AddrAdd(link, pairAddr(w.host)); err != nil {
-		return nil, fmt.Errorf("set address %s: %w", w.host, err)
-	}
-	if err := host.LinkSetUp(link); err != nil {
-		return nil, fmt.Errorf("bring up %s: %w", w.hostEnd, err)
-	}
-	return link, nil
-}
-
-func pairAddr(a netip.Addr) *netlink.Addr {
-	return &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(a, 31))}
 }
 
 // disableIPv6 switches it off for interfaces of the thread's namespace, to which

@@ -68,10 +68,13 @@ func (m *Manager) make() (*Net, error) {
 		return nil, err
 	}
 	n := &Net{m: m, slot: slot, addr: w.sandbox}
-	n.fd, err = newNamespace(m.hostN, func() error { return w.connect(m.hostN) })
+	fd, inside, err := openNamespace(m.hostN)
 	if err == nil {
-		if n.link, err = w.attach(m.host); err != nil {
-			_ = unix.Close(n.fd)
+		n.fd = fd
+		n.link, err = w.connect(m.host, inside, m.hostN)
+		inside.Close()
+		if err != nil {
+			_ = unix.Close(fd)
 		}
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,25 +40,34 @@ func Supported() error {
 	defer unix.Close(host)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	fd, err := newNamespace(host, func() error {
-		here, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(here)
-		w := wiring{hostEnd: n.Prefix + "0", mtu: defaultMTU, host: netip.MustParseAddr("100.96.0.0"), sandbox: netip.MustParseAddr("100.96.0.1")}
-		if err := w.connect(here); err != nil {
-			return fmt.Errorf("is the kernel module veth there? %w", err)
-		}
-		if err := nft(ctx, text, "-c"); err != nil { // the kernel checks, then forgets
-			return fmt.Errorf("are the kernel modules nf_tables, nft_fib_inet, nft_masq and nft_connlimit there? %w", err)
-		}
-		return nil
-	})
+	fd, err := newNamespace(host, func() error { return tryOut(ctx, n, text) })
 	if err != nil {
 		return fmt.Errorf("sandbox networks do not work here: %w", err)
 	}
 	return unix.Close(fd)
+}
+
+// tryOut does in a namespace what is otherwise done on the host. Both ends of its
+// veth pair are there.
+func tryOut(ctx context.Context, n names, text string) error {
+	here, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(here)
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	w := wiring{hostEnd: n.Prefix + "0", mtu: defaultMTU, host: netip.MustParseAddr("100.96.0.0"), sandbox: netip.MustParseAddr("100.96.0.1")}
+	if _, err := w.connect(h, h, here); err != nil {
+		return fmt.Errorf("is the kernel module veth there? %w", err)
+	}
+	if err := nft(ctx, text, "-c"); err != nil { // the kernel checks, then forgets
+		return fmt.Errorf("are the kernel modules nf_tables, nft_fib_inet, nft_masq and nft_connlimit there? %w", err)
+	}
+	return nil
 }
 
 // missingCapabilities are those of CAP_NET_ADMIN (12) and CAP_SYS_ADMIN (21, for

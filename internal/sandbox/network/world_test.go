@@ -135,12 +135,12 @@ func join(t *testing.T, here, hereAddr, there, thereAddr string, mtu int) (ns in
 		must(t, netlink.LinkDel(pair))
 		must(t, unix.Close(ns))
 	})
-	bringUp(t, here, hereAddr)
-	in(t, ns, func() { bringUp(t, there, thereAddr) })
+	linkUp(t, here, hereAddr)
+	in(t, ns, func() { linkUp(t, there, thereAddr) })
 	return ns
 }
 
-func bringUp(t *testing.T, name, cidr string) {
+func linkUp(t *testing.T, name, cidr string) {
 	t.Helper()
 	link, err := netlink.LinkByName(name)
 	must(t, err)
