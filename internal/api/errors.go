@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -133,6 +134,18 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, path, id string, err error) {
 		return
 	}
 	s.failHearth(ctx, id, err)
+}
+
+// failUnknown answers a request of which not even the path is known, so that both
+// Lambda's clients and Hearth's own understand.
+func (s *Server) failUnknown(ctx *fasthttp.RequestCtx, id string, code hearth.ErrorCode, format string, args ...any) {
+	m, message := meaningOf(code), fmt.Sprintf(format, args...)
+	ctx.Response.Header.Set("X-Amzn-Errortype", m.exception)
+	ctx.Response.Header.Set("X-Amzn-Requestid", id)
+	s.writeLine(ctx, m.status, struct {
+		hearthBody
+		lambdaBody
+	}{hearthBody{hearthError{code, message}}, lambdaBody{Type: "User", Message: message}})
 }
 
 func retryLater(ctx *fasthttp.RequestCtx, code hearth.ErrorCode) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"strconv"
 	"sync"
@@ -61,6 +62,12 @@ func (s *Server) invoke(ctx *fasthttp.RequestCtx, segment, query []byte) {
 	}
 	s.targets.learn(t, segment, query)
 	writeResult(ctx, id, result, c.req.WantLog)
+}
+
+// invokeByTable is invoke for requests that do not look as most do.
+func (s *Server) invokeByTable(r *request) error {
+	s.invoke(r.ctx, []byte(r.args[0]), r.rawQuery)
+	return nil
 }
 
 // prepare reads everything but the id from the request.
@@ -148,11 +155,12 @@ func payload(body []byte) ([]byte, error) {
 	if json.Valid(body) && utf8.Valid(body) {
 		return body, nil
 	}
-	return nil, notJSON(body)
+	return nil, hearth.Errorf(hearth.ErrInvalidRequest, "Could not parse request body into json: Could not parse payload into json: %s", whyNotJSON(body))
 }
 
-// notJSON says where body stops being JSON. Lambda counts lines and columns from 1.
-func notJSON(body []byte) error {
+// whyNotJSON says where body stops being JSON. Lines and columns count from 1, as
+// they do in Lambda's words.
+func whyNotJSON(body []byte) string {
 	at, what := int64(len(body)), "unexpected end of JSON input"
 	var syntax *json.SyntaxError
 	var any json.RawMessage
@@ -164,8 +172,11 @@ func notJSON(body []byte) error {
 	before := body[:max(0, at-1)]
 	line := 1 + bytes.Count(before, []byte("\n"))
 	column := len(before) - bytes.LastIndexByte(before, '\n')
-	return hearth.Errorf(hearth.ErrInvalidRequest,
-		"Could not parse request body into json: Could not parse payload into json: %s; line: %d, column: %d", what, line, column)
+	return fmt.Sprintf("%s; line: %d, column: %d", what, line, column)
+}
+
+func notJSON(body []byte) error {
+	return hearth.Errorf(hearth.ErrInvalidRequest, "Could not parse request body into json: %s", whyNotJSON(body))
 }
 
 func firstInvalidUTF8(b []byte) int64 {

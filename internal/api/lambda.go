@@ -3,16 +3,19 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"reflect"
 	"strings"
 
 	"hearth/internal/hearth"
 )
 
-// lambdaRoutes are Lambda's operations, but for Invoke, which is hot. Those that
-// read what cannot exist yet (versions, aliases, …) tell the truth: there are none.
+// lambdaRoutes are Lambda's operations. Most calls of Invoke go another, shorter way
+// (see route). Those that read what cannot exist yet (versions, aliases, …) tell the truth: there are none.
 func (s *Server) lambdaRoutes() []route {
 	const function = functionsPath + "/{}"
 	routes := []route{
+		{"POST", functionsPath + "/{}/invocations", (*Server).invokeByTable},
 		{"POST", functionsPath, (*Server).createFunction},
 		{"GET", functionsPath, (*Server).listFunctions},
 		{"GET", function, (*Server).getFunction},
@@ -91,11 +94,24 @@ func (r *request) decode(v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &wrong):
-		return hearth.Errorf(hearth.ErrInvalidRequest, "Could not parse request body into json: %s cannot be %s.", wrong.Field, wrong.Value)
+		return hearth.Errorf(hearth.ErrInvalidRequest, "Could not parse request body into json: %s", wrongType(wrong))
 	case strings.Contains(err.Error(), "base64"):
 		return hearth.Errorf(hearth.ErrInvalidRequest, "Could not parse request body into json: the archive is not base64.")
 	}
 	return notJSON(body)
+}
+
+// wrongType says what a member should be, without the words of a Go programmer.
+func wrongType(e *json.UnmarshalTypeError) string {
+	field := strings.TrimPrefix(e.Field, "settings.")
+	want := map[reflect.Kind]string{
+		reflect.Int: "a number", reflect.String: "a string", reflect.Bool: "true or false",
+		reflect.Map: "an object", reflect.Struct: "an object", reflect.Slice: "an array",
+	}[e.Type.Kind()]
+	if field == "" {
+		field = "the whole"
+	}
+	return fmt.Sprintf("%s must be %s, not %s", field, want, e.Value)
 }
 
 // reply answers with v.

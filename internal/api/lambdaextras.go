@@ -47,7 +47,14 @@ func (s *Server) edit(r *request, change func(*hearth.Function) error) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.deps.Functions.Update(s.work, ref.Name, registry.Update{Edit: change})
+	var refused error
+	_, err = s.deps.Functions.Update(s.work, ref.Name, registry.Update{Edit: func(f *hearth.Function) error {
+		refused = change(f)
+		return refused
+	}})
+	if refused != nil {
+		return refused
+	}
 	return s.notFound(err, ref)
 }
 

@@ -165,7 +165,12 @@ func (s *Server) getFunction(r *request) error {
 }
 
 // base is this server's address as the client knows it.
-func (r *request) base() string { return "http://" + string(r.ctx.Host()) }
+func (r *request) base() string {
+	if host := r.ctx.Request.Header.Host(); len(host) > 0 {
+		return "http://" + string(host)
+	}
+	return "http://" + r.ctx.LocalAddr().String()
+}
 
 func (s *Server) getConfiguration(r *request) error {
 	ref, f, err := s.get(r)

@@ -27,6 +27,8 @@ type request struct {
 	id    string
 	args  []string // what the route's {} stand for, unescaped
 	query query
+
+	rawQuery []byte
 }
 
 // route is one resource and method. A segment of pattern that is {} stands for
@@ -113,7 +115,7 @@ func (s *Server) serveRest(ctx *fasthttp.RequestCtx, path string, rawQuery []byt
 	route, args, err := s.find(string(ctx.Method()), path)
 	if err == nil {
 		ctx.Response.Header.Set("X-Amzn-Requestid", id)
-		err = route.serve(s, &request{ctx: ctx, id: id, args: args, query: parseQuery(rawQuery)})
+		err = route.serve(s, &request{ctx: ctx, id: id, args: args, query: parseQuery(rawQuery), rawQuery: rawQuery})
 	}
 	if err != nil {
 		if allowed := s.allowed(path); hearth.CodeOf(err) == hearth.ErrMethodNotAllowed {
@@ -194,18 +196,16 @@ func (s *Server) near(path string) []string {
 		all = append(all, candidate{r.method + " " + strings.NewReplacer("{...}", "ARN", "{}", "NAME").Replace(r.pattern), shared(r.pattern, path)})
 	}
 	all = append(all, candidate{"GET /healthz", shared("/healthz", path)},
-		candidate{"ANY /fn/NAME/…", shared("/fn/{}", path)},
-		candidate{"POST " + functionsPath + "/NAME/invocations", shared(functionsPath+"/{}/invocations", path)})
+		candidate{"ANY /fn/NAME/…", shared("/fn/{}", path)})
 	slices.SortStableFunc(all, func(a, b candidate) int { return b.shared - a.shared })
+	if all[0].shared < 3 {
+		return []string{"GET /healthz", "GET /hearth/v1/status", "GET /hearth/v1/functions", "GET " + functionsPath, "ANY /fn/NAME/…"}
+	}
 	var list []string
 	for _, c := range all[:most] {
-		if c.shared == 0 && len(list) > 0 {
-			break
+		if c.shared > 0 {
+			list = append(list, c.text)
 		}
-		list = append(list, c.text)
-	}
-	if all[0].shared == 0 {
-		list = []string{"GET /healthz", "GET /hearth/v1/status", "GET /hearth/v1/functions", "GET " + functionsPath, "ANY /fn/NAME/…"}
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -135,6 +136,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // handle serves one request. Whatever panics below costs that request alone.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.recovered(ctx)
+	if ambiguous(&ctx.Request.Header) {
+		s.failUnknown(ctx, s.newID(), hearth.ErrInvalid, "The request has both Content-Length and Transfer-Encoding, so nobody can say where it ends.")
+		ctx.SetConnectionClose()
+		return
+	}
 	if !s.log.Enabled(s.work, slog.LevelDebug) {
 		s.route(ctx)
 		return
@@ -161,6 +167,29 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 		"The platform failed in a way it did not foresee. Its log has the reason under request id %s.", id))
 }
 
+// ambiguous tells requests of which a proxy in front could see another end than we
+// do (RFC 9112, 6.3).
+func ambiguous(h *fasthttp.RequestHeader) bool {
+	if h.ContentLength() > 0 {
+		return false // with Transfer-Encoding it would be -1, or 0 if nothing came
+	}
+	length, encoding := false, false
+	for raw := h.RawHeaders(); len(raw) > 0; {
+		var line []byte
+		line, raw, _ = bytes.Cut(raw, []byte("\n"))
+		if len(line) == 0 {
+			continue
+		}
+		if c := line[0] | 0x20; c != 'c' && c != 't' {
+			continue
+		}
+		name, _, _ := bytes.Cut(line, []byte(":"))
+		length = length || equalFold(name, "content-length")
+		encoding = encoding || equalFold(name, "transfer-encoding")
+	}
+	return length && encoding
+}
+
 // badRequest answers a request that could not be read. The connection closes after.
 func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	if c, ok := ctx.Conn().(*conn); ok {
@@ -171,17 +200,20 @@ func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error
 	switch {
-	case errors.As(err, &small):
-		s.failHearth(ctx, id, hearth.Errorf(hearth.ErrInvalid, "The request line and headers have more than %d bytes.", s.cfg.MaxHeaderBytes))
-		ctx.SetStatusCode(fasthttp.StatusRequestHeaderFieldsTooLarge)
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+	case errors.Is(err, fasthttp.ErrBodyTooLarge) && len(path) > 1:
 		s.fail(ctx, string(path), id, tooLarge(ctx.Request.Header.Method(), path))
+	case errors.Is(err, fasthttp.ErrBodyTooLarge): // fasthttp has forgotten the path
+		s.failUnknown(ctx, id, hearth.ErrTooLarge, "The body is too large: an invocation may have %d bytes, an upload %d, and anything else %d.",
+			hearth.MaxPayloadBytes, maxUploadBody, maxOtherBody)
+	case errors.As(err, &small):
+		s.failUnknown(ctx, id, hearth.ErrInvalid, "The request line and headers have more than %d bytes.", s.cfg.MaxHeaderBytes)
+		ctx.SetStatusCode(fasthttp.StatusRequestHeaderFieldsTooLarge)
 	case errors.As(err, &timeout) && timeout.Timeout():
-		s.failHearth(ctx, id, hearth.Errorf(hearth.ErrInvalid, "The request did not arrive in time."))
+		s.failUnknown(ctx, id, hearth.ErrInvalid, "The request did not arrive in time.")
 		ctx.SetStatusCode(fasthttp.StatusRequestTimeout)
 	default:
 		s.log.Debug("bad request", slog.Any("error", err))
-		s.failHearth(ctx, id, hearth.Errorf(hearth.ErrInvalid, "The request is not HTTP/1.1 as it should be: a header or the body is malformed."))
+		s.failUnknown(ctx, id, hearth.ErrInvalid, "The request is not HTTP/1.1 as it should be: a header or the body is malformed.")
 	}
 }
 
