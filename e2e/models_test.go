@@ -12,10 +12,10 @@ import (
 // and how many invocations that instance has seen.
 const burstSource = `
 let invocations = 0, inFlight = 0, most = 0;
-exports.handler = async () => {
+exports.handler = async (event) => {
   const invocation = ++invocations;
   most = Math.max(most, ++inFlight);
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await new Promise((resolve) => setTimeout(resolve, event.wait ?? 1000));
   inFlight--;
   return { instance: process.env.HEARTH_INSTANCE_ID, invocation, most };
 };`
@@ -27,13 +27,15 @@ type served struct {
 }
 
 // burst makes n calls at once and returns what each was told.
-func (p *platform) burst(name string, n int) []served {
+func (p *platform) burst(name string, n int) []served { return p.burstOf(name, n, "{}") }
+
+func (p *platform) burstOf(name string, n int, payload string) []served {
 	p.t.Helper()
 	all := make([]served, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			a := p.invoke(name, "{}")
+			a := p.invoke(name, payload)
 			if a.status != 200 || a.failed {
 				p.t.Errorf("call %d: %d %s", i, a.status, a.payload)
 				return
@@ -90,9 +92,11 @@ func TestTheEleventhCallStartsASecondInstance(t *testing.T) {
 
 func TestExclusiveGivesEachCallAnInstance(t *testing.T) {
 	p := up(t)
-	p.deploy(node("alone", burstSource, map[string]any{"model": "exclusive"}))
+	p.deploy(node("alone", burstSource, map[string]any{"model": "exclusive", "timeout": "30s"}))
 	seen := map[string]bool{}
-	for _, c := range p.burst("alone", 10) {
+	// Long enough that no slot becomes free before the last instance has started: late
+	// binding would use it.
+	for _, c := range p.burstOf("alone", 10, `{"wait":8000}`) {
 		seen[c.Instance] = true
 		if c.Most != 1 {
 			t.Errorf("instance %s had %d invocations at once", c.Instance, c.Most)

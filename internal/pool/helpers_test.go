@@ -11,7 +11,7 @@ import (
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func version(function string, model hearth.Model, slots, memoryMB int) *hearth.Version {
-	return &hearth.Version{Function: function, Number: hearth.Latest, Revision: "r1", Config: hearth.Config{
+	return &hearth.Version{Function: function, Number: hearth.Latest, Revision: "r1", Identity: function + "@1", Config: hearth.Config{
 		MemoryMB: memoryMB, Model: model, MaxConcurrency: slots, KeepAlive: hearth.DefaultKeepAlive,
 	}}
 }

@@ -34,7 +34,7 @@ const (
 type Pool struct {
 	cfg   Config
 	due   expiries
-	index atomic.Pointer[map[key]*Group] // copied on write, under mu
+	index atomic.Pointer[map[string]*Group] // by version ID; copied on write, under mu
 
 	mu         sync.Mutex // taken before any group's lock
 	made       uint64     // groups so far
@@ -42,9 +42,6 @@ type Pool struct {
 	reservedMB int
 	past       Counters // of groups that are gone
 }
-
-// key is a version's ID without the string it would take to build one.
-type key struct{ function, revision string }
 
 // New makes an empty pool.
 func New(cfg Config) *Pool {
@@ -55,7 +52,7 @@ func New(cfg Config) *Pool {
 		cfg.QueueTimeout = DefaultQueueTimeout
 	}
 	p := &Pool{cfg: cfg}
-	p.index.Store(&map[key]*Group{})
+	p.index.Store(&map[string]*Group{})
 	return p
 }
 
@@ -63,7 +60,7 @@ func New(cfg Config) *Pool {
 // ID share it. A drained version's group is remembered for a minute and refuses. It
 // takes no lock and allocates nothing unless the group is new.
 func (p *Pool) Group(v *hearth.Version) *Group {
-	k := key{v.Function, v.Revision}
+	k := v.ID()
 	if g := (*p.index.Load())[k]; g != nil {
 		return g
 	}
@@ -98,7 +95,7 @@ func (p *Pool) remove(g *Group) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	index := maps.Clone(*p.index.Load())
-	k := key{g.version.Function, g.version.Revision}
+	k := g.version.ID()
 	if index[k] != g {
 		return
 	}

@@ -116,11 +116,11 @@ func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began ti
 		res.Report.Init = inst.initTook
 	}
 	inst.log.Start(began, inv.ID, inv.Version.Number)
-	w.exchange(c, inst, lc, timeout, inv, res)
+	status := w.exchange(c, inst, lc, timeout, inv, res)
 	ended := time.Now()
 	res.Report.Duration = ended.Sub(began)
 	res.Report.MaxMemoryMB = inst.peakMB(ended)
-	inst.log.Finish(ended, inv.ID, res.Report, status(res))
+	inst.log.Finish(ended, inv.ID, res.Report, status)
 	if inv.WantLog {
 		res.LogTail = inst.log.Tail(inv.ID, hearth.MaxLogTailBytes)
 	}
@@ -128,13 +128,18 @@ func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began ti
 	return res
 }
 
+// Words of a REPORT line for an invocation that the handler did not end (Lambda API).
+const (
+	statusTimeout = "timeout"
+	statusError   = "error"
+)
+
 // exchange fills res with the instance's answer, or with the failure that stands in
-// for it.
-func (w *Worker) exchange(c *call, inst *instance, lc *link.Call, timeout time.Duration, inv *hearth.Invocation, res *hearth.Result) {
+// for it, and returns the REPORT line's status.
+func (w *Worker) exchange(c *call, inst *instance, lc *link.Call, timeout time.Duration, inv *hearth.Invocation, res *hearth.Result) string {
 	if err := inst.conn.Send(lc); err != nil {
 		lc.Release()
-		w.crashed(inst, inv.ID, res)
-		return
+		return inst.crashed(inv.ID, res)
 	}
 	c.timer.Reset(timeout)
 	select {
@@ -142,21 +147,23 @@ func (w *Worker) exchange(c *call, inst *instance, lc *link.Call, timeout time.D
 		c.timer.Stop()
 	case <-c.timer.C:
 		if !w.overran(inst, lc, inv, res) {
-			return
+			return statusTimeout
 		}
 	}
-	switch err := lc.Err; {
-	case err == nil:
-		res.Payload = lc.Response
-		if lc.Failed {
-			res.FunctionError = hearth.Unhandled
-		}
-	case errors.Is(err, link.ErrResponseTooLarge):
-		res.Payload, res.FunctionError = encode(tooLarge(inv.ID)), hearth.Unhandled
-	default:
-		w.crashed(inst, inv.ID, res)
+	err := lc.Err
+	res.Payload = lc.Response
+	if lc.Failed {
+		res.FunctionError = hearth.Unhandled
 	}
 	lc.Release()
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, link.ErrResponseTooLarge):
+		res.Payload, res.FunctionError = encode(tooLarge(inv.ID)), hearth.Unhandled
+		return statusError
+	}
+	return inst.crashed(inv.ID, res)
 }
 
 // overran answers an invocation whose time is up, and retires its instance: the
@@ -174,8 +181,9 @@ func (w *Worker) overran(inst *instance, lc *link.Call, inv *hearth.Invocation, 
 }
 
 // crashed waits until it is known how the instance died and says so.
-func (w *Worker) crashed(inst *instance, request string, res *hearth.Result) {
+func (inst *instance) crashed(request string, res *hearth.Result) string {
 	res.Payload, res.FunctionError = encode(inst.verdict().failure(request)), hearth.Unhandled
+	return statusError
 }
 
 func (w *Worker) release(lease pool.Lease) { w.releaseAt(lease, time.Now()) }
@@ -204,12 +212,4 @@ func (w *Worker) apply(inst *pool.Instance, out pool.Outcome) {
 	if out.Destroy {
 		w.destroy(inst)
 	}
-}
-
-// status is the word in a REPORT line for an invocation that did not end by itself.
-func status(res *hearth.Result) string {
-	if res.FunctionError == "" {
-		return ""
-	}
-	return "error"
 }
