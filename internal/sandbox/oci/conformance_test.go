@@ -1,0 +1,103 @@
+package oci
+
+import (
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"hearth/internal/sandbox"
+	"hearth/internal/sandbox/conformance"
+)
+
+// nameFor is the platform's name for a data directory.
+func nameFor(dir string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(dir))
+	return fmt.Sprintf("t%08x", h.Sum32())
+}
+
+func config(dir string) Config {
+	return Config{
+		StateDir: dir,
+		RunDir:   filepath.Join(os.TempDir(), "hearth-oci-test"),
+		Name:     nameFor(dir),
+	}
+}
+
+func newDriver(tb testing.TB, cfg Config) *Driver {
+	tb.Helper()
+	d, err := New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d
+}
+
+func supported(tb testing.TB) {
+	tb.Helper()
+	if err := Supported(config(tb.TempDir())); err != nil {
+		tb.Skip(err)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	supported(t)
+	w := world{}
+	if os.Getenv("HEARTH_CONFORMANCE_HOLD") == "" { // else the uplink is there already
+		w = connect(t)
+	}
+	conformance.Run(t, conformance.Harness{
+		New: func(tb testing.TB, dir string) sandbox.Driver {
+			if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+				tb.Fatal(err)
+			}
+			return newDriver(tb, config(dir))
+		},
+		Leftovers: leftovers,
+		Outside:   w.outside,
+		Forbidden: w.forbidden,
+		Test:      t.Name(),
+	})
+}
+
+// leftovers lists cgroups, containers, the shared root, and what there is of network.
+func leftovers(tb testing.TB, dir string) []string {
+	tb.Helper()
+	cfg, err := config(dir).complete()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var list []string
+	err = filepath.WalkDir("/sys/fs/cgroup", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && strings.Contains(path, cfg.cgroupParent()) {
+			list = append(list, "cgroup "+path)
+		}
+		return nil // groups of others come and go
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	containers, _ := filepath.Glob(filepath.Join(cfg.runtimeRoot(), "*"))
+	for _, c := range containers {
+		list = append(list, "container "+c)
+	}
+	if _, err := os.Lstat(filepath.Dir(cfg.rootPath())); err == nil {
+		list = append(list, "root "+cfg.rootPath())
+	}
+	links, err := netlink.LinkList()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, l := range links {
+		if n := l.Attrs().Name; n != "lo" && n != "uplink" {
+			list = append(list, "interface "+n)
+		}
+	}
+	return list
+}
