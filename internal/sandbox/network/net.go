@@ -25,9 +25,10 @@ type Net struct {
 	fd int // -1 once released
 }
 
-// Acquire returns a connected namespace for the sandbox id, which its interface on
-// the host bears as alias. The caller owns it and must Release it. It blocks for
-// some milliseconds, far less when one is ready.
+// Acquire returns a connected namespace for the sandbox id. The caller owns it and
+// must Release it. It blocks for some milliseconds, longer while many others come
+// and go (the kernel has one lock for all network changes), and not at all when one
+// is ready.
 func (m *Manager) Acquire(ctx context.Context, id string) (*Net, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -42,12 +43,10 @@ func (m *Manager) Acquire(ctx context.Context, id string) (*Net, error) {
 			return nil, fmt.Errorf("network of sandbox %s: %w", id, err)
 		}
 	}
-	if err := m.host.LinkSetAlias(n.link, id); err != nil {
-		return nil, errors.Join(fmt.Errorf("network of sandbox %s: %w", id, err), n.Release())
-	}
 	m.mu.Lock()
 	n.resolvers = m.resolvers
 	m.mu.Unlock()
+	m.log.Debug("network acquired", "sandbox", id, "interface", n.Interface(), "address", n.addr)
 	return n, nil
 }
 
@@ -103,6 +102,9 @@ func (n *Net) Path() string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.fd)
 }
 
+// Interface is the host's end of the connection, for people who look for it.
+func (n *Net) Interface() string { return n.link.Attrs().Name }
+
 // Addr is the sandbox's own address.
 func (n *Net) Addr() netip.Addr { return n.addr }
 
@@ -119,20 +121,13 @@ func (n *Net) Release() error {
 	if n.fd < 0 {
 		return nil
 	}
-	// On a socket of its own: the kernel answers after tens of milliseconds, and on
-	// the shared one everybody would wait for that.
-	if err := netlink.LinkDel(n.link); err != nil && !isNoLink(err) {
-		return fmt.Errorf("remove interface %s: %w", n.link.Attrs().Name, err)
+	if err := n.m.reaper.remove(n.link); err != nil {
+		return err
 	}
 	err := unix.Close(n.fd)
 	n.fd = -1
 	n.m.giveSlot(n.slot)
 	return err
-}
-
-func isNoLink(err error) bool {
-	var notFound netlink.LinkNotFoundError
-	return errors.Is(err, unix.ENODEV) || errors.As(err, &notFound)
 }
 
 // removeLinks removes every interface with our prefix.

@@ -107,6 +107,8 @@ type Manager struct {
 	host  *netlink.Handle // in the host's namespace
 	hostN int             // descriptor of the host's namespace
 
+	reaper reaper
+
 	setup sync.Mutex // held while the host is changed
 
 	mu        sync.Mutex
@@ -154,6 +156,7 @@ func New(cfg Config) (*Manager, error) {
 		log:    cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
 		host:   host,
 		hostN:  ns,
+		reaper: reaper{group: namesOf(cfg.Name).Group},
 		refill: make(chan struct{}, 1),
 		look:   make(chan struct{}, 1),
 		lost:   make(chan struct{}, 1),

@@ -3,11 +3,10 @@ package network
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,17 +52,18 @@ func TestInside(t *testing.T) {
 			t.Errorf("IPv6 addresses inside: %v", addrs)
 		}
 	})
-	file, err := os.Stat(n.Path())
-	must(t, err)
-	var st unix.Stat_t
-	must(t, unix.Fstat(n.fd, &st))
-	if !os.SameFile(file, file) || n.Path() != fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.fd) {
-		t.Errorf("Path = %s", n.Path())
+	var byPath, byFD unix.Stat_t
+	must(t, unix.Stat(n.Path(), &byPath))
+	must(t, unix.Fstat(n.fd, &byFD))
+	if byPath.Ino != byFD.Ino || byPath.Dev != byFD.Dev {
+		t.Errorf("%s is not the namespace", n.Path())
 	}
-	link, err := netlink.LinkByName(n.link.Attrs().Name)
-	must(t, err)
-	if link.Attrs().Alias != "i1" {
-		t.Errorf("alias of the host's end = %q, want the sandbox's id", link.Attrs().Alias)
+	if _, err := netlink.LinkByName(n.Interface()); err != nil {
+		t.Errorf("Interface = %q: %v", n.Interface(), err)
+	}
+	want := m.hostResolvers()
+	if !slices.Equal(n.Resolvers(), want) {
+		t.Errorf("Resolvers = %v, want %v", n.Resolvers(), want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	_ "embed"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -26,12 +27,13 @@ const maxConnections = 4096
 type names struct {
 	Table  string
 	Prefix string // of interfaces, which may have 15 characters: 8 and a number
+	Group  uint32 // link group of interfaces that are being removed
 }
 
 func namesOf(name string) names {
 	sum := sha256.Sum256([]byte(name))
 	id := hex.EncodeToString(sum[:3])
-	return names{Table: "hearth_" + id, Prefix: "h" + id + "-"}
+	return names{Table: "hearth_" + id, Prefix: "h" + id + "-", Group: binary.BigEndian.Uint32(sum[:]) | 1<<30}
 }
 
 // rules fill rules.nft.
