@@ -28,7 +28,7 @@ func TestDrainedWaitersMoveToTheSuccessor(t *testing.T) {
 	p := New(Config{MemoryMB: 1024})
 	old := p.Group(version("f", hearth.Exclusive, 1, 128))
 	v2 := version("f", hearth.Exclusive, 1, 128)
-	v2.Revision = "r2"
+	v2.Identity = "f@2"
 	var w Waiter
 	if _, start, err := old.Acquire(epoch, &w); !start || err != nil {
 		t.Fatal(start, err)
