@@ -18,7 +18,7 @@ func TestGroupIsSharedByEqualVersions(t *testing.T) {
 		t.Error("two groups for one version")
 	}
 	other := version("f", hearth.Exclusive, 1, 128)
-	other.Revision = "r2"
+	other.Identity = "f@2"
 	if b := p.Group(other); a == b {
 		t.Error("one group for two versions")
 	}
