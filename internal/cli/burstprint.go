@@ -132,13 +132,12 @@ func (b *burst) table(named bool) *screen.Table {
 
 // sums compares the bursts, one column each.
 func sums(bursts []*burst) *screen.Table {
-	columns := []string{""}
+	t := &screen.Table{Columns: []screen.Column{{}}}
 	all := make([]burstSummary, 0, len(bursts))
 	for _, b := range bursts {
-		columns = append(columns, ">"+b.function.Name)
+		t.Columns = append(t.Columns, screen.Column{Name: b.function.Name, Right: true})
 		all = append(all, b.summary())
 	}
-	t := screen.NewTable(columns...)
 	row := func(name string, cell func(i int, s *burstSummary) string) {
 		fields := []any{name}
 		for i := range all {

@@ -25,12 +25,13 @@ type Table struct {
 	rows    [][]Cell
 }
 
-// NewTable makes a table; a column whose name starts with '>' is set flush right.
+// NewTable makes a table. Column names are shown in capitals; a column whose name
+// starts with '>' is set flush right.
 func NewTable(columns ...string) *Table {
 	t := &Table{}
 	for _, name := range columns {
 		bare, right := strings.CutPrefix(name, ">")
-		t.Columns = append(t.Columns, Column{Name: bare, Right: right})
+		t.Columns = append(t.Columns, Column{Name: strings.ToUpper(bare), Right: right})
 	}
 	return t
 }
@@ -81,7 +82,7 @@ func (t *Table) Lines(s *Screen, pad bool) []string {
 	}
 	header := make([]Cell, len(t.Columns))
 	for i, c := range t.Columns {
-		header[i] = Cell{Text: strings.ToUpper(c.Name), Style: Dim}
+		header[i] = Cell{Text: c.Name, Style: Dim}
 	}
 	for _, row := range append([][]Cell{header}, t.rows...) {
 		lines = append(lines, t.line(s, row, widths, pad))
