@@ -63,8 +63,10 @@ func (r *Registry) Create(ctx context.Context, f *hearth.Function, zip []byte) (
 // function and its revision stay as they are. When it returns the change is durable,
 // and Resolve on this node sees it. Errors are *hearth.Error or Edit's own.
 func (r *Registry) Update(ctx context.Context, name string, u Update) (*hearth.Function, error) {
-	if _, err := r.Get(name); err != nil {
-		return nil, err
+	if r.cache.get(name) == nil { // before much work is done in vain
+		if _, _, err := r.read(ctx, name); err != nil {
+			return nil, err
+		}
 	}
 	var code hearth.Code
 	release := func(error) {}
@@ -210,6 +212,9 @@ func writing(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // read reads a function from the store, which may be ahead of the cache.
 func (r *Registry) read(ctx context.Context, name string) (*hearth.Function, uint64, error) {
+	if hearth.ValidateName(name) != nil {
+		return nil, 0, r.notFound(name, "") // and no key either
+	}
 	e, err := r.table.Get(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, 0, r.notFound(name, "")

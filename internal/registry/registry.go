@@ -13,6 +13,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"hearth/internal/code"
@@ -166,7 +167,11 @@ func (r *Registry) Get(name string) (*hearth.Function, error) {
 }
 
 // List returns all functions, sorted by name.
-func (r *Registry) List() []*hearth.Function { return r.cache.list() }
+func (r *Registry) List() []*hearth.Function {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.cache.listLocked())
+}
 
 // Len is the number of functions.
 func (r *Registry) Len() int { return r.cache.len() }
