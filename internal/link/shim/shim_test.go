@@ -8,8 +8,12 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"hearth/internal/link/shim"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestWrite(t *testing.T) {
 	old := syscall.Umask(0o077) // every sandbox's user must be able to read the shims
