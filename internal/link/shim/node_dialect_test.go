@@ -173,6 +173,7 @@ func TestNodeInitFailures(t *testing.T) {
 		{name: "no such export", files: js(`exports.main = () => 1; exports.other = () => 2`), kind: "Runtime.HandlerNotFound",
 			message: []string{"index.handler is undefined or not exported", "index.js exports the functions main, other"}},
 		{name: "no exports", files: js(``), kind: "Runtime.HandlerNotFound", message: []string{"exports no functions", "exports.handler ="}},
+		{name: "exports a function itself", files: js(`module.exports = async () => 1`), kind: "Runtime.HandlerNotFound", message: []string{"exports a function itself", "exports.handler ="}},
 		{name: "not a function", files: js(`exports.handler = 5`), kind: "Runtime.HandlerNotFound", message: []string{"not a function but number"}},
 		{name: "default export only", files: files{"index.mjs": `export default () => 1`}, kind: "Runtime.HandlerNotFound", message: []string{"exports the functions default"}},
 		{name: "malformed", files: js(``), handler: "handler", kind: "Runtime.MalformedHandlerName", message: []string{"'handler'", "index.handler"}},

@@ -145,9 +145,13 @@ function pick(exported, keys, name, found) {
   const problem = value === undefined || value === null ? 'is undefined or not exported' : `is not a function but ${typeof value}`;
   const functions = Object.keys(Object(exported)).filter((key) => typeof exported[key] === 'function');
   const where = found === null ? 'the module' : path.basename(found);
-  const others = functions.length > 0
-    ? `${where} exports the functions ${functions.join(', ')}. Set the handler to one of them, or export ${keys.join('.')}.`
-    : `${where} exports no functions. Write exports.${keys.join('.')} = async (event) => … or, in an ES module, export const ${keys[0]} = ….`;
+  const example = `Write exports.${keys.join('.')} = async (event) => … or, in an ES module, export const ${keys[0]} = ….`;
+  let others = `${where} exports no functions. ${example}`;
+  if (functions.length > 0) {
+    others = `${where} exports the functions ${functions.join(', ')}. Set the handler to one of them, or export ${keys.join('.')}.`;
+  } else if (typeof exported === 'function') {
+    others = `${where} exports a function itself, without a name. ${example}`;
+  }
   throw new RuntimeError('Runtime.HandlerNotFound', `${name} ${problem}. ${others}`);
 }
 
