@@ -47,7 +47,8 @@ start() {
     if [ ! -d "/proc/$pid" ]; then
       rm -f "$pidfile"
       die "Hearth did not start. Its last words:
-$(tail -n 20 "$log")"
+$(tail -n 20 "$log")
+On another address: HEARTH_DEMO_LISTEN=127.0.0.1:9100 make demo"
     fi
     sleep 0.1
   done

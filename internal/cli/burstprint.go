@@ -15,7 +15,7 @@ type burstSummary struct {
 	Calls      int     `json:"calls"`
 	Failures   int     `json:"failures"`
 	Instances  int     `json:"instances"`
-	ColdStarts int     `json:"coldStarts"`
+	ColdCalls  int     `json:"coldCalls"` // that waited for an instance to start
 	P50MS      float64 `json:"p50Ms"`
 	MaxMS      float64 `json:"maxMs"`
 	ReservedMB int     `json:"reservedMB"`
@@ -32,7 +32,7 @@ func (b *burst) summary() burstSummary {
 	s.ReservedMB = s.Instances * b.function.Latest.Config.MemoryMB
 	for i := range b.shots {
 		if b.shots[i].Cold {
-			s.ColdStarts++
+			s.ColdCalls++
 		}
 		s.billed += b.shots[i].Billed
 	}
@@ -147,7 +147,7 @@ func sums(bursts []*burst) *screen.Table {
 	}
 	row("execution model", func(i int, _ *burstSummary) string { return bursts[i].function.Latest.Config.modelShort() })
 	row("instances", func(_ int, s *burstSummary) string { return fmt.Sprint(s.Instances) })
-	row("cold starts", func(_ int, s *burstSummary) string { return fmt.Sprint(s.ColdStarts) })
+	row("calls that were cold", func(_ int, s *burstSummary) string { return fmt.Sprint(s.ColdCalls) })
 	row("latency p50", func(_ int, s *burstSummary) string { return screen.Duration(s.p50) })
 	row("latency max", func(_ int, s *burstSummary) string { return screen.Duration(s.highest) })
 	row("memory reserved", func(_ int, s *burstSummary) string { return screen.MB(s.ReservedMB) })

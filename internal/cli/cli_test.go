@@ -332,10 +332,10 @@ func TestBurst(t *testing.T) {
 		t.Fatal(err)
 	}
 	shared, own := out.Functions[0], out.Functions[1]
-	if s := shared.Summary; s.Calls != 7 || s.Instances != 1 || s.ReservedMB != 256 || s.ColdStarts != 1 || s.UsedMB != 96 {
+	if s := shared.Summary; s.Calls != 7 || s.Instances != 1 || s.ReservedMB != 256 || s.ColdCalls != 1 || s.UsedMB != 96 {
 		t.Errorf("concurrent: %+v", s)
 	}
-	if s := own.Summary; s.Calls != 7 || s.Instances != 7 || s.ReservedMB != 7*256 || s.ColdStarts != 7 || s.BilledMS != 28 {
+	if s := own.Summary; s.Calls != 7 || s.Instances != 7 || s.ReservedMB != 7*256 || s.ColdCalls != 7 || s.BilledMS != 28 {
 		t.Errorf("exclusive: %+v", s)
 	}
 	seen := map[int]bool{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,7 +96,7 @@ func (a *app) logLine(line []byte) error {
 	if err := json.Unmarshal(line, &e); err != nil {
 		return platformf("the platform's log has a line that cannot be read: %w", err)
 	}
-	text := screen.OneLine(e.Text)
+	text := strings.TrimRight(screen.OneLine(e.Text), " ")
 	if a.format == formatTSV {
 		_, err := fmt.Fprintf(a.out, "%s\t%s\t%s\t%s\t%s\n", a.when(e.Time), e.Instance, e.Request, e.Kind, text)
 		return err

@@ -188,7 +188,8 @@ func (p *plan) read(file string) error {
 }
 
 // packFrom makes the archive of the function's code, or finds it in packed, where
-// functions with the same code meet.
+// functions with the same code meet. hearth.yml stays out of it: it is about the code,
+// and a new setting is not new code.
 func (p *plan) packFrom(dir string, packed map[string]*pack) error {
 	from := filepath.Join(dir, filepath.FromSlash(p.Code))
 	info, err := os.Stat(from)
@@ -200,7 +201,7 @@ func (p *plan) packFrom(dir string, packed map[string]*pack) error {
 	}
 	key := from + "\x00" + strings.Join(p.Exclude, "\x00")
 	if packed[key] == nil {
-		archive, summary, err := code.Pack(from, p.Exclude)
+		archive, summary, err := code.Pack(from, append([]string{"/" + project.FileName}, p.Exclude...))
 		if err != nil {
 			return usagef("%w", err)
 		}
