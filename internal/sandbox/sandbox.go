@@ -18,9 +18,10 @@ type Spec struct {
 	ID string
 	// Args is the command, as seen from inside; Args[0] is an absolute path or
 	// found in the PATH of Env, which is its whole environment (a driver may add
-	// TMPDIR and a mark of its own). Arguments that begin with TaskRoot or
-	// RuntimeRoot name files there, also where a driver cannot put them there: it
-	// translates them. The command starts in the code's directory.
+	// TMPDIR and a mark of its own). Arguments and variables (also lists of paths)
+	// that begin with TaskRoot or RuntimeRoot name files there, also where a driver
+	// cannot put them there: it translates them. The command starts in the code's
+	// directory.
 	Args []string
 	Env  []string
 	// CodeDir appears read-only at TaskRoot, ShimDir read-only at RuntimeRoot. The

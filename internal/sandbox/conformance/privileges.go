@@ -193,7 +193,8 @@ func descriptors(t *testing.T, s *suite) {
 	listing := in.must("exec", "/bin/sh", "-c", "for f in /proc/"+strconv.FormatInt(in.must("pid").N, 10)+"/fd/*; do readlink $f; done; true").Out
 	for _, target := range strings.Fields(listing) {
 		ours := target == "/dev/null" || strings.HasPrefix(target, "anon_inode:") ||
-			strings.HasPrefix(target, "pipe:") || strings.HasPrefix(target, "socket:") || strings.HasPrefix(target, "/proc/")
+			strings.HasPrefix(target, "pipe:") || strings.HasPrefix(target, "socket:") || strings.HasPrefix(target, "/proc/") ||
+			strings.HasPrefix(target, "/sys/fs/cgroup/cpu") // the probe's own: Go looks for its limit
 		if !ours {
 			t.Errorf("%s is open inside", target)
 		}

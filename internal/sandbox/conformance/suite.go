@@ -47,7 +47,10 @@ func Run(t *testing.T, h Harness) {
 		hold(t, h, dir)
 		return
 	}
-	s := &suite{Harness: h, shim: buildProbe(t)}
+	s := &suite{Harness: h, shim: os.Getenv(ProbeEnv)}
+	if s.shim == "" {
+		s.shim = BuildProbe(t, t.TempDir())
+	}
 	s.code = filepath.Join(t.TempDir(), "code")
 	write(t, filepath.Join(s.code, "index.js"), "the code")
 	for _, test := range []struct {
@@ -94,10 +97,14 @@ type suite struct {
 	code string
 }
 
-// buildProbe compiles the probe into a directory of its own.
-func buildProbe(t *testing.T) string {
+// ProbeEnv names the directory of a probe that is built already, for processes that
+// cannot build one.
+const ProbeEnv = "HEARTH_CONFORMANCE_PROBE"
+
+// BuildProbe compiles the probe into a new directory in dir, and returns it.
+func BuildProbe(t *testing.T, dir string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "shim")
+	dir = filepath.Join(dir, "shim")
 	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "probe"), "hearth/internal/sandbox/conformance/probe")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

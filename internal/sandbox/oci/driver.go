@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"hearth/internal/sandbox"
 	"hearth/internal/sandbox/cgroup"
@@ -17,6 +16,7 @@ import (
 	"hearth/internal/sandbox/network"
 	"hearth/internal/sandbox/rootfs"
 	"hearth/internal/sandbox/scratch"
+	"hearth/internal/sandbox/statedir"
 )
 
 // Driver makes sandboxes with an OCI runtime.
@@ -71,8 +71,8 @@ func (d *Driver) open() (err error) {
 	if err := d.cfg.makeDirs(); err != nil {
 		return err
 	}
-	if err := d.lockState(); err != nil {
-		return err
+	if d.lock, err = statedir.Lock(d.cfg.StateDir); err != nil {
+		return fmt.Errorf("sandbox driver: %w", err)
 	}
 	if d.engine.seccomp {
 		if d.seccomp, err = filter(); err != nil {
@@ -95,21 +95,6 @@ func (d *Driver) open() (err error) {
 		d.network, err = network.New(d.cfg.Network)
 	}
 	return err
-}
-
-// lockState makes sure that no other process works on the same state. The kernel
-// lets go of the lock when this process ends, however it ends.
-func (d *Driver) lockState() error {
-	lock, err := os.OpenFile(filepath.Join(d.cfg.StateDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("sandbox driver: %w", err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		return fmt.Errorf("sandbox driver: %s is in use by another Hearth; stop it or choose another data directory: %w", d.cfg.StateDir, err)
-	}
-	d.lock = lock
-	return nil
 }
 
 // Name is the runtime's name.

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
+
+	"hearth/internal/sandbox/statedir"
 )
 
 // Recover removes what an earlier process left behind: see sandbox.Driver. The
@@ -41,7 +42,7 @@ func (d *Driver) leftovers() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	dirs, err := names(d.cfg.boxDir())
+	dirs, err := statedir.Names(d.cfg.boxDir())
 	if err != nil {
 		return nil, err
 	}
@@ -52,17 +53,4 @@ func (d *Driver) leftovers() ([]string, error) {
 	all := slices.Concat(known, dirs, groups)
 	slices.Sort(all)
 	return slices.Compact(all), nil
-}
-
-// names lists a directory's entries.
-func names(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var list []string
-	for _, e := range entries {
-		list = append(list, e.Name())
-	}
-	return list, nil
 }

@@ -17,6 +17,7 @@ import (
 	runc "github.com/containerd/go-runc"
 
 	"hearth/internal/sandbox/child"
+	"hearth/internal/sandbox/statedir"
 )
 
 // flavour is what differs between OCI runtimes. Everything that is true of one of
@@ -100,7 +101,7 @@ func (e *engine) delete(ctx context.Context, id string) error {
 }
 
 // list names the containers that the runtime knows.
-func (e *engine) list() ([]string, error) { return names(e.root) }
+func (e *engine) list() ([]string, error) { return statedir.Names(e.root) }
 
 // outputOnly connects a runtime's output, and with it the container's, to one file.
 type outputOnly struct{ file *os.File }
