@@ -114,6 +114,16 @@ func TestOutOfMemoryIsNamed(t *testing.T) {
 	}
 }
 
+// V8 gives up by itself just before the kernel would: that is out of memory, too.
+func TestFullHeapIsOutOfMemory(t *testing.T) {
+	p := up(t)
+	p.deploy(node("leak", `exports.handler = async () => { const a = []; for (;;) a.push(new Array(1000).fill(Math.random())); };`,
+		map[string]any{"memoryMB": 128, "timeout": "30s"}))
+	if a := p.invoke("leak", "{}"); a.doc.ErrorType != "Runtime.OutOfMemory" || !strings.Contains(a.doc.ErrorMessage, "128 MB") {
+		t.Errorf("got %s", a.payload)
+	}
+}
+
 // Design 9: time-out of one: answer it, let the others finish, retire the instance.
 func TestTimeOutHarmsNobodyElse(t *testing.T) {
 	p := up(t)

@@ -65,5 +65,5 @@ func (c *Config) runcDriver(runtimes []rootfs.Runtime) (sandbox.Driver, error) {
 }
 
 func (c *Config) processDriver() (sandbox.Driver, error) {
-	return process.New(process.Config{StateDir: c.path("sandboxes"), Logger: c.Log})
+	return process.New(process.Config{StateDir: c.path("sandboxes"), Name: c.name(), Logger: c.Log})
 }

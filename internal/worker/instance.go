@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -45,6 +46,8 @@ type instance struct {
 	output      sync.WaitGroup // the reader of sb.Output
 	releaseCode func()
 	initTook    time.Duration
+
+	lastWords lastWords // of the processes' own output
 
 	up      atomic.Bool // sb is set
 	sampled atomic.Int64
@@ -126,10 +129,44 @@ func (inst *instance) describe(info *hearth.InstanceInfo) {
 // error into log lines of the instance. Not reading on is the back-pressure.
 func (inst *instance) readOutput() {
 	lines := inst.log.Writer(2, time.Now)
-	if _, err := io.Copy(lines, inst.sb.Output()); err != nil && !errors.Is(err, os.ErrClosed) {
+	if _, err := io.Copy(io.MultiWriter(lines, &inst.lastWords), inst.sb.Output()); err != nil && !errors.Is(err, os.ErrClosed) {
 		inst.log.Platform(time.Now(), "the instance's output could not be read: "+err.Error())
 	}
 	lines.Close()
+}
+
+// heapFull tells whether the language itself gave up because its heap was full: V8
+// then writes so and aborts. It waits for the last words to arrive.
+func (inst *instance) heapFull() bool {
+	if inst.end.exit.Signal == nil && inst.end.exit.Code < 128 {
+		return false
+	}
+	read := make(chan struct{})
+	go func() { inst.output.Wait(); close(read) }() // ends when the output does, at the latest in remove
+	waitAtMost(read, settle)
+	return inst.lastWords.have("heap out of memory")
+}
+
+// lastWords keeps the end of what was written.
+type lastWords struct {
+	mu  sync.Mutex
+	end []byte
+}
+
+const lastWordsBytes = 4 << 10
+
+func (l *lastWords) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.end = append(l.end, p[max(0, len(p)-lastWordsBytes):]...)
+	l.end = l.end[max(0, len(l.end)-lastWordsBytes):]
+	return len(p), nil
+}
+
+func (l *lastWords) have(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Contains(l.end, []byte(text))
 }
 
 // outlive blocks until the instance has ended by itself or somebody wants it gone,
@@ -150,7 +187,7 @@ func (inst *instance) outlive() (byItself bool) {
 	switch {
 	case errors.As(inst.conn.Err(), &broken):
 		inst.end.reason, inst.end.protocol = hearth.EndProtocol, broken
-	case inst.end.exit.OOM:
+	case inst.end.exit.OOM || inst.heapFull():
 		inst.end.reason = hearth.EndOOM
 	default:
 		inst.end.reason = hearth.EndCrashed
