@@ -46,9 +46,10 @@ start() {
     healthy && return
     if [ ! -d "/proc/$pid" ]; then
       rm -f "$pidfile"
-      die "Hearth did not start. Its last words:
-$(tail -n 20 "$log")
-On another address: HEARTH_DEMO_LISTEN=127.0.0.1:9100 make demo"
+      say "Hearth did not start. Its last words:" >&2
+      tail -n 20 "$log" >&2
+      grep -q 'cannot listen' "$log" || exit 1
+      die "On another port: HEARTH_DEMO_LISTEN=127.0.0.1:9100 make demo"
     fi
     sleep 0.1
   done

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -80,10 +81,21 @@ func newApp(o Options) *app {
 		Options:  o,
 		out:      screen.New(o.Stdout, o.Getenv),
 		err:      screen.New(o.Stderr, o.Getenv),
-		http:     &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}},
+		http:     httpClient(),
 		stdinTTY: screen.IsTerminal(o.Stdin),
 		now:      time.Now,
 	}
+}
+
+// httpClient has no limit of time for an answer: a function may take its 15 minutes.
+func httpClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		Proxy:               http.ProxyFromEnvironment, // never for this machine itself
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConnsPerHost: maxBurst,
+		DisableCompression:  true, // payloads are passed on byte for byte
+	}}
 }
 
 const rootLong = `Hearth keeps functions warm on a machine of your own, and lets each function choose

@@ -53,6 +53,9 @@ Into a pipe each line is: time, instance, request, kind and text, with tabs betw
 			if o.limit < 0 {
 				return usagef("--lines %d must be 0 (everything that is kept) or more", o.limit)
 			}
+			if !cmd.Flags().Changed("lines") && (since != "" || o.request != "") {
+				o.limit = 0 // those who narrow it down want all of it
+			}
 			path := functionPath(args[0]) + "/logs" + query("follow", oneIf(o.follow), "instance", o.instance,
 				"request", o.request, "since", since, "limit", number(o.limit))
 			err = c.lines(cmd.Context(), path, a.logLine)
@@ -64,7 +67,7 @@ Into a pipe each line is: time, instance, request, kind and text, with tabs betw
 	f.StringVar(&o.instance, "instance", "", "only this instance's lines (`id`)")
 	f.StringVar(&o.request, "request", "", "only this invocation's lines (request `id`)")
 	f.StringVar(&o.since, "since", "", "only lines since this `time`: 10m (ago), or 2026-01-31T12:00:00Z")
-	f.IntVarP(&o.limit, "lines", "n", 100, "the newest so many `lines`; 0 = all that are kept")
+	f.IntVarP(&o.limit, "lines", "n", 100, "the newest so many `lines`; 0 = all that are kept, as with --since and --request")
 	must(cmd.RegisterFlagCompletionFunc("instance", a.completeInstances))
 	return cmd
 }

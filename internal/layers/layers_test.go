@@ -88,7 +88,7 @@ func (h *house) file(root fs.FS, name string) error {
 	}
 	test := strings.HasSuffix(name, "_test.go")
 	h.imports(f, name, test)
-	h.functions(f, name, test)
+	h.functions(f, test)
 	if test {
 		return nil
 	}
@@ -150,8 +150,8 @@ func (h *house) imports(f *ast.File, name string, test bool) {
 }
 
 // functions looks at declarations and calls.
-func (h *house) functions(f *ast.File, name string, test bool) {
-	inCmd := strings.HasPrefix(name, "cmd/")
+func (h *house) functions(f *ast.File, test bool) {
+	program := f.Name.Name == "main"
 	for _, decl := range f.Decls {
 		if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
 			h.fault(fn.Pos(), "init() runs before anybody asked for it: make what it makes in a constructor")
@@ -171,8 +171,8 @@ func (h *house) functions(f *ast.File, name string, test bool) {
 		switch what := local[id.Name] + "." + sel.Sel.Name; {
 		case test && !virtual && what == "time.Sleep":
 			h.fault(sel.Pos(), "a test that sleeps is slow or flaky, mostly both: wait for the event with a deadline, or use testing/synctest")
-		case !test && !inCmd && (what == "os.Exit" || strings.HasPrefix(what, "log.Fatal")):
-			h.fault(sel.Pos(), "%s ends the process without anybody's clean-up: return an error; only cmd decides the exit code", what)
+		case !test && !program && (what == "os.Exit" || strings.HasPrefix(what, "log.Fatal")):
+			h.fault(sel.Pos(), "%s ends the process without anybody's clean-up: return an error; only a main decides the exit code", what)
 		}
 		return true
 	})
