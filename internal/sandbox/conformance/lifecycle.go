@@ -116,7 +116,7 @@ func exits(t *testing.T, s *suite) {
 		t.Errorf("killed: %+v", exit)
 	}
 	in = s.start(t, d)
-	in.must("echo", "ready") // it handles signals by now
+	in.must("echo", "ready")                                  // it handles signals by now
 	if err := unix.Kill(in.PID(), unix.SIGABRT); err != nil { // a Go program tells and exits with 2
 		t.Fatal(err)
 	}

@@ -33,7 +33,6 @@ type proc struct {
 // that leaves its parent and its session stays known.
 type table struct {
 	mark string // what markEnv begins with
-	uid  uint32
 
 	mu       sync.Mutex
 	sessions map[int]session     // by the first process's id
