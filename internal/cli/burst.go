@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -162,7 +164,7 @@ func (s *shot) record(r *answer, err error, end time.Duration) error {
 	if err != nil {
 		s.Latency = end - s.Begin
 		s.LatencyMS = milliseconds(s.Latency)
-		s.Error = err.Error()
+		s.Error = shortly(err)
 		return err
 	}
 	s.Latency = r.latency
@@ -181,6 +183,19 @@ func (s *shot) record(r *answer, err error, end time.Duration) error {
 	}
 	s.Error = doc.ErrorType
 	return &failure{ExitFunction, &callFailed{s.Error, doc.ErrorMessage}}
+}
+
+// shortly is the kind of a platform's refusal, for one field of a table.
+func shortly(err error) string {
+	switch status := statusOf(err); {
+	case status == http.StatusTooManyRequests:
+		return "throttled"
+	case status == http.StatusServiceUnavailable:
+		return "no room"
+	case status != 0:
+		return fmt.Sprintf("refused (%d)", status)
+	}
+	return "broken off"
 }
 
 // callFailed is a function's failure in one call of a burst.

@@ -362,8 +362,9 @@ func TestBurstFails(t *testing.T) {
 		!strings.Contains(stdout, "TypeError") || !strings.Contains(stderr, "x is not a function") {
 		t.Errorf("exit %d, %q, %q", exit, stdout, stderr)
 	}
-	if _, stderr, exit := (run{endpoint: p.URL}).do(t, "burst", "busy", "-n", "2"); exit != ExitRefused || !strings.Contains(stderr, "Rate Exceeded") {
-		t.Errorf("exit %d, %q", exit, stderr)
+	if stdout, stderr, exit := (run{endpoint: p.URL}).do(t, "burst", "busy", "-n", "2"); exit != ExitRefused ||
+		!strings.Contains(stdout, "throttled") || !strings.Contains(stderr, "Rate Exceeded") {
+		t.Errorf("exit %d, %q, %q", exit, stdout, stderr)
 	}
 }
 
