@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -309,10 +310,15 @@ func TestFollowerGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	deadline := time.Now().Add(10 * time.Second)
-	for w.http.GetOpenConnectionsCount() > 0 {
+	eventually(t, "the stream has ended", func() bool { return len(w.openConns()) == 0 })
+}
+
+// eventually waits for what nothing tells of when it happens.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !is(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatal("the stream goes on without a reader")
+			t.Fatalf("it never came true that %s", what)
 		}
 	}
 }
@@ -332,6 +338,15 @@ func TestShutdownDrains(t *testing.T) {
 	send(t, idle, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
 	read(t, idleReader, "GET")
 
+	eventually(t, "the server has heard three clients", func() bool {
+		heard := 0
+		for _, c := range w.openConns() {
+			if c.heard.Load() {
+				heard++
+			}
+		}
+		return heard == 3
+	})
 	down := make(chan error, 1)
 	go func() { down <- w.Shutdown(context.Background()) }()
 	if _, err := silentReader.ReadByte(); err == nil {

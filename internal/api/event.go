@@ -55,7 +55,7 @@ func (c *call) readHeaders(raw []byte) {
 			continue
 		}
 		lowerASCII(name)
-		c.headers = append(c.headers, entry{name: name, value: bytes.Trim(value, " \t\r")})
+		c.headers = append(c.headers, entry{name: name, value: trimBlank(value)})
 	}
 	chain(c.headers)
 }

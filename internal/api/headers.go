@@ -85,6 +85,18 @@ func portOf(host []byte) []byte {
 	return []byte("80")
 }
 
+// trimBlank cuts white space off both ends of a header's value.
+func trimBlank(b []byte) []byte {
+	blank := func(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
+	for len(b) > 0 && blank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && blank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
 func lowerASCII(b []byte) {
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {

@@ -75,13 +75,7 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 		s.serveURL(ctx, urlTarget{segment: name, path: path, query: query, byHost: true})
 		return
 	}
-	if rest, ok := bytes.CutPrefix(path, []byte(functionsPath+"/")); ok {
-		if segment, ok := bytes.CutSuffix(rest, []byte("/invocations")); ok &&
-			bytes.IndexByte(segment, '/') < 0 && ctx.IsPost() {
-			s.invoke(ctx, segment, query)
-			return
-		}
-	} else if rest, ok := bytes.CutPrefix(path, []byte(urlPrefix)); ok && len(rest) > 0 && rest[0] != '/' {
+	if rest, ok := bytes.CutPrefix(path, []byte(urlPrefix)); ok && len(rest) > 0 && rest[0] != '/' {
 		name, tail := rest, []byte(nil)
 		if i := bytes.IndexByte(rest, '/'); i >= 0 {
 			name, tail = rest[:i], rest[i:]
@@ -89,7 +83,31 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 		s.serveURL(ctx, urlTarget{segment: name, prefix: path[:len(path)-len(tail)], path: tail, query: query})
 		return
 	}
+	if foreign(&ctx.Request.Header) {
+		s.fail(ctx, string(path), s.newID(), hearth.Errorf(hearth.ErrForbidden,
+			"A page of another origin (%s) may not use this API from a browser. Function URLs may be called from anywhere.", clip(string(ctx.Request.Header.Peek("Origin")))))
+		return
+	}
+	if rest, ok := bytes.CutPrefix(path, []byte(functionsPath+"/")); ok {
+		if segment, ok := bytes.CutSuffix(rest, []byte("/invocations")); ok &&
+			bytes.IndexByte(segment, '/') < 0 && ctx.IsPost() {
+			s.invoke(ctx, segment, query)
+			return
+		}
+	}
 	s.serveRest(ctx, string(path), query)
+}
+
+// foreign tells requests that a browser sends on behalf of a page from elsewhere.
+// Without credentials to check, any page that a developer visits could otherwise
+// create and call functions on their machine: such a POST needs no leave by CORS.
+func foreign(h *fasthttp.RequestHeader) bool {
+	origin := h.Peek("Origin")
+	if len(origin) == 0 {
+		return false
+	}
+	_, host, ok := bytes.Cut(origin, []byte("://"))
+	return !ok || !bytes.EqualFold(host, h.Host())
 }
 
 // functionHost is the NAME of a host NAME.localhost, with or without a port.
