@@ -133,7 +133,7 @@ func TestNothingIsLeft(t *testing.T) {
 
 // victim is a process that holds sandboxes until it is killed.
 func victim() {
-	m, err := New(Config{Name: testName, CIDR: netip.MustParsePrefix(testCIDR), Ready: 1})
+	m, err := New(Config{Name: testName, CIDR: netip.MustParsePrefix(testCIDR)})
 	if err == nil {
 		for i := range 3 {
 			var n *Net
@@ -172,7 +172,7 @@ func TestRecoverAfterKill(t *testing.T) {
 	t.Cleanup(func() { _ = inmate.Process.Kill(); _ = inmate.Wait() })
 	must(t, unix.Close(ns))
 
-	gone := linksGone(t, 3) // two sandboxes and the one kept ready
+	gone := linksGone(t, 2)
 	must(t, cmd.Process.Kill())
 	_ = cmd.Wait()
 	gone() // by the kernel alone

@@ -108,6 +108,8 @@ type Manager struct {
 	hostN int             // descriptor of the host's namespace
 
 	reaper reaper
+	// connections bounds those of one sandbox; a field for tests.
+	connections int
 
 	setup sync.Mutex // held while the host is changed
 
@@ -157,9 +159,11 @@ func New(cfg Config) (*Manager, error) {
 		host:   host,
 		hostN:  ns,
 		reaper: reaper{group: namesOf(cfg.Name).Group},
-		refill: make(chan struct{}, 1),
-		look:   make(chan struct{}, 1),
-		lost:   make(chan struct{}, 1),
+
+		connections: maxConnections,
+		refill:      make(chan struct{}, 1),
+		look:        make(chan struct{}, 1),
+		lost:        make(chan struct{}, 1),
 	}, nil
 }
 
@@ -221,7 +225,7 @@ func (m *Manager) install(ctx context.Context) error {
 
 func (m *Manager) loadRules(ctx context.Context) error {
 	m.mu.Lock()
-	r := rules{names: m.names, Block: m.block, Deny: m.cfg.Deny, Opened: slices.Clone(m.opened), MaxConnections: maxConnections}
+	r := rules{names: m.names, Block: m.block, Deny: m.cfg.Deny, Opened: slices.Clone(m.opened), MaxConnections: m.connections}
 	m.mu.Unlock()
 	text, err := r.text()
 	if err != nil {

@@ -205,6 +205,44 @@ func TestNobodyConnectsIn(t *testing.T) {
 	isDropped(t, "the outside to a sandbox", w.outside, addr)
 	isDropped(t, "the neighbour to a sandbox", w.neighbour, addr)
 	isDropped(t, "the host to a sandbox", hostFD(t), addr)
+
+	// A datagram needs no answer to do harm.
+	heard, asking := hear(t, n.fd, "0.0.0.0:7001"), hear(t, w.outside, "203.0.113.10:7002")
+	for _, ns := range []int{w.outside, w.neighbour, hostFD(t)} {
+		_ = sendTo(t, hear(t, ns, "0.0.0.0:0"), n.Addr().String()+":7001", "uninvited")
+	}
+	must(t, sendTo(t, heard, "203.0.113.10:7002", "question"))
+	buf := make([]byte, 100)
+	must(t, asking.SetReadDeadline(time.Now().Add(patience)))
+	_, from, err := asking.ReadFromUDPAddrPort(buf)
+	must(t, err)
+	must(t, sendTo(t, asking, from.String(), "reply"))
+	if text, from := next(t, heard); text != "reply" {
+		t.Errorf("the sandbox heard %q from %s", text, from)
+	}
+}
+
+// One sandbox cannot fill the host's table of connections.
+func TestConnectionsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	m, err := New(Config{Name: testName, CIDR: netip.MustParsePrefix(testCIDR)})
+	must(t, err)
+	t.Cleanup(func() { must(t, m.Close()) })
+	m.connections = 5
+	greedy, modest := acquire(t, m, "ia"), acquire(t, m, "ib")
+	heard := hear(t, w.outside, "203.0.113.10:7000")
+	for range 20 {
+		must(t, sendTo(t, hear(t, greedy.fd, "0.0.0.0:0"), "203.0.113.10:7000", "greedy"))
+	}
+	must(t, sendTo(t, hear(t, modest.fd, "0.0.0.0:0"), "203.0.113.10:7000", "modest"))
+	for n := 0; ; n++ {
+		if text, _ := next(t, heard); text == "modest" {
+			if n != m.connections {
+				t.Errorf("%d connections of one sandbox got through, want %d", n, m.connections)
+			}
+			break
+		}
+	}
 }
 
 // The host is no router for others because of us, and is one when its owner says so.
@@ -228,6 +266,8 @@ func TestHostDoesNotRouteForOthers(t *testing.T) {
 	must(t, writeSysctl("/proc/sys/net/ipv4/ip_forward", "1"))
 	events.await(t, unix.NFT_MSG_DELSETELEM)
 	reaches(t, "the outside, once the host is a router", w.outside, neighbour+":7000", outsideUp)
+	serve(t, n.fd, n.Addr().String()+":7000")
+	isDropped(t, "the outside to a sandbox, once the host is a router", w.outside, n.Addr().String()+":7000")
 	must(t, m.Close())
 	if on, err := forwards("up0"); err != nil || !on {
 		t.Errorf("Close took forwarding away that somebody else had switched on: %v", err)
