@@ -12,9 +12,9 @@ class Init:
     """What INIT says."""
 
     def __init__(self, body):
-        import json
+        from .payload import decode
 
-        said = json.loads(body)
+        said = decode(body)
         self.handler = said.get("handler") or ""
         self.root = os.path.abspath(said.get("taskRoot") or "/var/task")
         self.env = said.get("env") or {}
@@ -52,7 +52,7 @@ def main():
 
 def _wait_for_init(reader, intake, process):
     while True:
-        guard.idle = True
+        guard.rest()
         found = reader.read()
         guard.idle = False
         if found is None:

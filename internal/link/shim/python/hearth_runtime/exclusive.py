@@ -33,7 +33,7 @@ class Exclusive:
             if not self.ready:
                 with self.turn:
                     if not self.ready:
-                        guard.idle = True
+                        guard.rest()
                         self._read()
                         guard.idle = False
                 continue

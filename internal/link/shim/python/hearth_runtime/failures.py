@@ -64,12 +64,11 @@ def document(error, request_id=""):
 
 def encode(doc, most):
     """The document as JSON of at most so many bytes."""
-    import json
+    from .payload import encode as as_json
 
-    body = json.dumps(doc, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    body = as_json(doc)
     if len(body) > most:
-        doc = dict(doc, stackTrace=[], errorMessage=doc["errorMessage"][:_CUT_MESSAGE] + " [cut]")
-        body = json.dumps(doc).encode()
+        body = as_json(dict(doc, stackTrace=[], errorMessage=doc["errorMessage"][:_CUT_MESSAGE] + " [cut]"))
     return body
 
 
@@ -77,11 +76,12 @@ def text(error, doc=None):
     """The failure for the log: Lambda's words, and what it was caused by."""
     doc = doc or document(error)
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON":
-        import json
         import time
 
+        from .payload import encode as as_json
+
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        return json.dumps(dict(timestamp=stamp, level="ERROR", **doc), ensure_ascii=False) + "\n"
+        return as_json(dict(timestamp=stamp, level="ERROR", **doc)).decode() + "\n"
     lines = ["[ERROR] %s\n" % _headline(doc["errorType"], doc["errorMessage"])]
     if doc["stackTrace"]:
         lines += ["Traceback (most recent call last):\n", *doc["stackTrace"]]

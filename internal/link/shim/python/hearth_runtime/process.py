@@ -33,9 +33,17 @@ class Guard:
         if not held:
             self.release()
 
+    def rest(self):
+        """The main thread is about to wait. What was put off runs now."""
+        self.idle = True
+        self._catch_up()
+
     def release(self):
         """The owner's code runs from here on."""
         self.held = False
+        self._catch_up()
+
+    def _catch_up(self):
         while self.deferred:
             deliver, signum, frame = self.deferred.pop(0)
             deliver(signum, frame)
@@ -46,6 +54,7 @@ guard = Guard()
 
 class Process:
     def __init__(self):
+        self.pid = os.getpid()
         self.log = None
         self.writer = None
         self.leaving = False
@@ -148,7 +157,10 @@ class Process:
 
     def _deliver_to(self, handler):
         def deliver(signum, frame):
-            if guard.idle:
+            if handler is None and os.getpid() != self.pid:  # a child that has just been forked
+                _signal.signal(signum, _signal.SIG_DFL)
+                os.kill(os.getpid(), signum)
+            elif guard.idle:
                 self._run_idle(handler, signum, frame)
             elif guard.held:
                 guard.deferred.append((deliver, signum, frame))

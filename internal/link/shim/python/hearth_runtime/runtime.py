@@ -72,7 +72,7 @@ class Runtime:
         client = None
         if invocation.client_context:
             try:
-                client = ClientContext(payload._loads(invocation.client_context))
+                client = ClientContext(payload.loads(invocation.client_context))
             except (ValueError, AttributeError) as error:
                 raise failures.Failure(
                     "Runtime.LambdaContextUnmarshalError",

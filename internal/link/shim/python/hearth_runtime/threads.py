@@ -23,7 +23,7 @@ class Threads:
     def serve(self):
         self._grow(1)
         self.jobs.put(None)
-        guard.idle = True
+        guard.rest()
         error = self.exits.get()
         guard.idle = False
         self.runtime.process.exit(error)
