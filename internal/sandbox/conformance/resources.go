@@ -143,6 +143,7 @@ func forkBomb(t *testing.T, s *suite) {
 func stats(t *testing.T, s *suite) {
 	d, _ := s.driver(t)
 	in := s.start(t, d)
+	in.must("echo", "ready") // it has memory by now
 	first, err := in.Stats()
 	if err != nil {
 		t.Fatal(err)

@@ -250,16 +250,20 @@ func (b *box) remove(ctx context.Context) error {
 }
 
 // killAll kills until nobody is left: killed processes may have started others a
-// moment before.
+// moment before. It looks twice, because a process that starts another and ends while
+// the table is read hides both.
 func (b *box) killAll(ctx context.Context) error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
-	for {
+	for quiet := 0; ; {
 		members, err := b.driver.table.scan()
 		if err != nil {
 			return err
 		}
-		if b.kill(members[b.id]) == 0 {
+		if quiet++; b.kill(members[b.id]) > 0 {
+			quiet = 0
+		}
+		if quiet == 2 {
 			return nil
 		}
 		pause.Reset(time.Millisecond)

@@ -25,6 +25,7 @@ type proc struct {
 	parent  int
 	session int
 	zombie  bool
+	kernel  bool          // a thread of the kernel's own
 	memory  int64         // resident bytes
 	cpu     time.Duration // its own, and that of children it has waited for
 }
@@ -107,26 +108,30 @@ func (t *table) ownerLocked(p proc, all map[int]proc, depth int) string {
 	if owner == "" && ok && p.parent > 1 && depth < 64 {
 		owner = t.ownerLocked(parent, all, depth+1)
 	}
-	if owner == "" && !seen {
-		owner = t.marked(p.pid)
+	sure := true
+	if owner == "" && !seen && !p.kernel {
+		owner, sure = t.marked(p.pid)
 	}
-	t.known[p.identity] = owner
+	if sure {
+		t.known[p.identity] = owner
+	}
 	return owner
 }
 
 // marked reads the mark in a process's environment. The processes of other users,
-// which we may not look at, are not ours.
-func (t *table) marked(pid int) string {
+// which we may not look at, are not ours. While a process starts another program its
+// environment looks empty: then the answer is not sure.
+func (t *table) marked(pid int) (id string, sure bool) {
 	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
-		return ""
+		return "", true
 	}
 	for entry := range bytes.SplitSeq(env, []byte{0}) {
 		if id, ok := strings.CutPrefix(string(entry), t.mark); ok {
-			return id
+			return id, true
 		}
 	}
-	return ""
+	return "", len(env) > 0
 }
 
 // forgetLocked drops what is known of processes that are no more. A session's number
@@ -171,6 +176,9 @@ func snapshot() (map[int]proc, error) {
 // ticksPerSecond is USER_HZ, which is 100 on every architecture that Go supports.
 const ticksPerSecond = 100
 
+// kernelThread is PF_KTHREAD in the flags of a process.
+const kernelThread = 0x0020_0000
+
 // readStat reads /proc/PID/stat (proc(5)).
 func readStat(pid int) (proc, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -197,6 +205,7 @@ func parseStat(pid int, b []byte) (proc, error) {
 		identity: identity{pid: pid, start: uint64(number(19))},
 		parent:   int(number(1)),
 		session:  int(number(3)),
+		kernel:   number(6)&kernelThread != 0,
 		zombie:   fields[0] == "Z" || fields[0] == "X",
 		memory:   number(21) * int64(os.Getpagesize()),
 		cpu:      time.Duration(ticks) * (time.Second / ticksPerSecond),
