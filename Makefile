@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The tree may belong to somebody else, as in a CI's container: Git and Go ask about that.
+VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo dev)
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
@@ -13,7 +14,7 @@ help: ## list these targets
 
 build: ## build bin/hearth
 	@mkdir -p bin
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/hearth ./cmd/hearth
+	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/hearth ./cmd/hearth
 
 demo: ## install what is missing, build, start a platform, and call one function both ways
 	@scripts/install.sh
