@@ -61,8 +61,7 @@ type Worker struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
-	closing  atomic.Bool
-	failures atomic.Uint64
+	closing atomic.Bool
 }
 
 // New makes a Worker and starts its expiry loop. The caller must Close it.
