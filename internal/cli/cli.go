@@ -41,6 +41,7 @@ type app struct {
 	// stdinTTY says that a person could be typing.
 	stdinTTY bool
 	now      func() time.Time
+	zone     *time.Location // in which a person reads times
 }
 
 // Main runs the command line args (without the program's name), prints what went
@@ -84,6 +85,7 @@ func newApp(o Options) *app {
 		http:     httpClient(),
 		stdinTTY: screen.IsTerminal(o.Stdin),
 		now:      time.Now,
+		zone:     time.Local,
 	}
 }
 

@@ -49,6 +49,7 @@ func (r run) do(t *testing.T, args ...string) (stdout, stderr string, exit int) 
 		Getenv: func(k string) string { return env[k] }})
 	a.out.TTY, a.err.TTY, a.stdinTTY = r.tty, r.tty, r.tty
 	a.now = func() time.Time { return noon.Add(90 * time.Second) }
+	a.zone = time.UTC
 	exit = a.main(r.ctx, args)
 	return out.String(), errs.String(), exit
 }
@@ -59,9 +60,6 @@ func TestCommands(t *testing.T) {
 	p.add("hello", hearth.Concurrent, 10)
 	p.add("broken", hearth.Exclusive, 10)
 	p.add("busy", hearth.Exclusive, 10)
-	zone := time.Local
-	time.Local = time.UTC
-	defer func() { time.Local = zone }()
 	datadriven.RunTest(t, "testdata/commands", func(t *testing.T, d *datadriven.TestData) string {
 		r := run{endpoint: p.URL, tty: d.HasArg("tty")}
 		if d.HasArg("stdin") {

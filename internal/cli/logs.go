@@ -108,7 +108,7 @@ func (a *app) logLine(line []byte) error {
 	if len(request) > 8 {
 		request = request[:8]
 	}
-	_, err := fmt.Fprintf(a.out, "%s %s %s %s\n", a.out.Paint(screen.Dim, e.Time.Local().Format("15:04:05.000")),
+	_, err := fmt.Fprintf(a.out, "%s %s %s %s\n", a.out.Paint(screen.Dim, e.Time.In(a.zone).Format("15:04:05.000")),
 		a.out.Paint(colourOf(e.Instance), fmt.Sprintf("%-13s", e.Instance)),
 		a.out.Paint(screen.Dim, fmt.Sprintf("%-8s", request)), a.out.Paint(kindStyle(e.Kind), text))
 	return err
@@ -181,7 +181,7 @@ func (a *app) eventLine(line []byte) error {
 	if e.Reason != "" {
 		detail = e.Reason + reason(detail)
 	}
-	_, err := fmt.Fprintf(a.out, "%s %-18s %s %s %s\n", a.out.Paint(screen.Dim, e.Time.Local().Format("15:04:05.000")),
+	_, err := fmt.Fprintf(a.out, "%s %-18s %s %s %s\n", a.out.Paint(screen.Dim, e.Time.In(a.zone).Format("15:04:05.000")),
 		e.Kind, a.out.Paint(screen.Bold, e.Function), a.out.Paint(colourOf(e.Instance), e.Instance), a.out.Paint(screen.Dim, detail))
 	return err
 }
