@@ -138,16 +138,13 @@ func TestCreateDuringRemoval(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { n.delete("f") })
 	<-s.deleting // the decision has been made
-	pinned := make(chan struct{})
-	wg.Go(func() {
-		defer close(pinned)
-		n.create("g", "one")
-	})
-	select {
-	case <-pinned:
-		t.Error("the create did not wait")
-	case s.deleting <- struct{}{}:
+	gaveUp, cancel := context.WithCancel(testContext(t))
+	cancel()
+	if err := n.code.pin(gaveUp, digestOf("one")); !errors.Is(err, context.Canceled) {
+		t.Errorf("pinned without waiting: %v", err)
 	}
+	wg.Go(func() { n.create("g", "one") })
+	s.deleting <- struct{}{}
 	<-s.deleted
 	s.deleted <- struct{}{}
 	wg.Wait()

@@ -131,11 +131,12 @@ func compare(rt *rapid.T, n *node, model map[string]*hearth.Function) {
 // Edit alone, some guarded by a revision. No count is lost, no guard lets two through,
 // and every node ends with the same.
 func TestConcurrentWriters(t *testing.T) {
+	n := startNode(t)
+	others := []*Registry{n.second(), n.second()}
 	rapid.Check(t, func(rt *rapid.T) {
-		n := startNode(t)
-		nodes := []*Registry{n.Registry}
-		for range rapid.IntRange(0, 2).Draw(rt, "more nodes") {
-			nodes = append(nodes, n.second())
+		nodes := append([]*Registry{n.Registry}, others[:rapid.IntRange(0, 2).Draw(rt, "more nodes")]...)
+		if n.Len() > 0 {
+			n.delete("f")
 		}
 		n.create("f", "code")
 		for _, r := range nodes { // see to it that it is in every cache

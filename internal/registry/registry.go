@@ -195,37 +195,36 @@ func (r *Registry) notFound(name, qualifier string) *hearth.Error {
 // follow keeps the cache fresh until ctx is done. It closes synced when the cache
 // first has everything.
 func (r *Registry) follow(ctx context.Context, synced chan<- struct{}) {
-	first := true
+	loading := true
 	for change := range r.table.Watch(ctx) {
-		switch change.Kind {
-		case store.Written:
-			r.learn(change.Entry, first)
-		case store.Deleted:
-			r.mu.Lock()
-			r.removeLocked(change.Entry.Key, change.Entry.Revision)
-			r.passLocked(change.Entry.Revision)
-			r.mu.Unlock()
-		case store.Synced:
-			if first {
-				first = false
-				close(synced)
-			}
+		r.hear(change, loading)
+		if change.Kind == store.Synced && loading {
+			loading = false
+			close(synced)
 		}
 	}
 }
 
-// learn takes one entry from the watch. A record that cannot be read is left alone,
+// hear takes one change from the watch. A record that cannot be read is left alone,
 // and so is all code, for it may need some.
-func (r *Registry) learn(e store.Entry, loading bool) {
-	f, err := decode(e)
+func (r *Registry) hear(change store.Change, loading bool) {
+	e := change.Entry
+	var f *hearth.Function
+	var err error
+	if change.Kind == store.Written {
+		f, err = decode(e)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		r.cfg.Logger.Error("registry: cannot read a function's record; delete the function and create it again", "function", e.Key, "error", err)
 		r.code.keepEverything()
 		r.removeLocked(e.Key, e.Revision)
-	} else {
+	case change.Kind == store.Written:
 		r.putLocked(f, e.Revision, loading)
+	case change.Kind == store.Deleted:
+		r.removeLocked(e.Key, e.Revision)
 	}
 	r.passLocked(e.Revision)
 }

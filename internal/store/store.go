@@ -24,6 +24,9 @@ import (
 // deadline of its own.
 const callTimeout = 10 * time.Second
 
+// reconnectWait is between two tries to reach an external engine that went away.
+const reconnectWait = 500 * time.Millisecond
+
 // Config says where the state is. Exactly one of Dir and URL is set.
 type Config struct {
 	// Dir is the directory of the embedded engine; Open makes it if need be. It
@@ -102,6 +105,7 @@ func (s *Store) connect(ctx context.Context) error {
 	options := []nats.Option{
 		nats.Name("hearth"),
 		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectHandler(func(*nats.Conn) { s.reconnected() }),
 		nats.ClosedHandler(func(*nats.Conn) { close(s.closed) }),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
