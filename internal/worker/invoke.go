@@ -44,13 +44,13 @@ func answer(w *pool.Waiter, g grant) { w.Value.(*call).granted <- g }
 func (w *Worker) Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Result, error) {
 	c := calls.Get().(*call)
 	now := time.Now()
-	lease, err := w.acquire(ctx, c, inv, now)
+	lease, waited, err := w.acquire(ctx, c, inv, now)
 	if err != nil {
 		calls.Put(c)
 		return w.refused(inv, err)
 	}
 	began := now
-	if lease.Cold || lease.Seq == 1 {
+	if waited {
 		began = time.Now()
 	}
 	res := w.run(c, inv, lease, began)
@@ -59,27 +59,28 @@ func (w *Worker) Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Re
 	return res, nil
 }
 
-func (w *Worker) acquire(ctx context.Context, c *call, inv *hearth.Invocation, now time.Time) (pool.Lease, error) {
+// acquire takes a slot, and tells whether the invocation had to wait for it.
+func (w *Worker) acquire(ctx context.Context, c *call, inv *hearth.Invocation, now time.Time) (lease pool.Lease, waited bool, err error) {
 	group := w.pool.Group(inv.Version)
 	lease, start, err := group.Acquire(now, &c.waiter)
 	if lease.Instance != nil || err != nil {
-		return lease, err
+		return lease, false, err
 	}
 	if start {
 		w.start(group)
 	}
 	select {
 	case g := <-c.granted:
-		return g.lease, g.err
+		return g.lease, true, g.err
 	case <-ctx.Done():
 	}
 	if c.waiter.Abandon() {
-		return pool.Lease{}, ctx.Err()
+		return pool.Lease{}, true, ctx.Err()
 	}
 	if g := <-c.granted; g.err == nil {
 		w.release(g.lease)
 	}
-	return pool.Lease{}, ctx.Err()
+	return pool.Lease{}, true, ctx.Err()
 }
 
 // refused turns a pool's refusal into what the caller is told. A failed init is the
