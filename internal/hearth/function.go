@@ -115,8 +115,10 @@ type Function struct {
 	Reserved *int `json:"reserved,omitempty"`
 	// URL is set once a Lambda function URL has been created for it. Hearth's own
 	// /fn/NAME/ route needs no such thing.
-	URL     *URLConfig `json:"url,omitempty"`
-	Created time.Time  `json:"created"`
+	URL *URLConfig `json:"url,omitempty"`
+	// Async is what becomes of asynchronous invocations; nil means the defaults.
+	Async   *AsyncConfig `json:"async,omitempty"`
+	Created time.Time    `json:"created"`
 }
 
 // URLConfig is Lambda's FunctionUrlConfig.
@@ -139,5 +141,6 @@ func (f *Function) Clone() *Function {
 		u := *f.URL
 		g.URL = &u
 	}
+	g.Async = f.Async.Clone()
 	return &g
 }

@@ -83,8 +83,8 @@ func (c *Config) Validate() error {
 	return validateEnv(c.Env)
 }
 
-// Validate checks the whole function: name, configuration, tags and reserved
-// concurrency. Errors are as Config.Validate's.
+// Validate checks the whole function: name, configuration, tags, reserved concurrency
+// and asynchronous invocation. Errors are as Config.Validate's.
 func (f *Function) Validate() error {
 	if err := ValidateName(f.Name); err != nil {
 		return err
@@ -96,6 +96,9 @@ func (f *Function) Validate() error {
 		var v violations
 		v.add("reservedConcurrentExecutions", strconv.Itoa(*f.Reserved), "Member must have value greater than or equal to 0 (0 refuses every invocation)")
 		return v.err()
+	}
+	if err := f.Async.Validate(); err != nil {
+		return err
 	}
 	return ValidateTags(f.Tags)
 }

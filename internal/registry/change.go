@@ -249,7 +249,8 @@ func equal(a, b *hearth.Function) bool {
 		a.Latest.Config.Equal(&b.Latest.Config) &&
 		maps.Equal(a.Tags, b.Tags) &&
 		same(a.Reserved, b.Reserved) &&
-		same(a.URL, b.URL)
+		same(a.URL, b.URL) &&
+		a.Async.Equal(b.Async)
 }
 
 func same[T comparable](a, b *T) bool {
