@@ -50,11 +50,11 @@ func (g *Group) reap(now time.Time, inst *Instance) bool {
 	if inst.phase != warm {
 		return false
 	}
-	last := inst.lastUsed
+	at := inst.lastUsed.Add(g.keepAlive)
 	if inst.inFlight > 0 {
-		last = now
+		at = now.Add(max(g.keepAlive, busyLook))
 	}
-	if at := last.Add(g.keepAlive); at.After(now) {
+	if at.After(now) {
 		g.pool.due.lower(&inst.timer, at)
 		return false
 	}

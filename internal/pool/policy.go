@@ -21,6 +21,9 @@ const (
 	// firstBackoff and maxBackoff bound the pause after failed inits.
 	firstBackoff = time.Second
 	maxBackoff   = time.Minute
+	// busyLook is the least time after which a busy instance is looked at again, for
+	// versions that do without a keep-alive.
+	busyLook = 100 * time.Millisecond
 	// shortRetry is the pause before a version that still has instances asks for
 	// memory again after it was refused.
 	shortRetry = 250 * time.Millisecond

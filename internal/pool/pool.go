@@ -80,7 +80,7 @@ func (p *Pool) Group(v *hearth.Version) *Group {
 		keepAlive: v.Config.KeepAlive,
 		closed:    p.closed,
 	}
-	if g.keepAlive <= 0 {
+	if g.keepAlive == 0 {
 		g.keepAlive = hearth.DefaultKeepAlive
 	}
 	g.timer.group = g

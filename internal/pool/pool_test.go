@@ -259,3 +259,24 @@ func TestManyCallersAtOnce(t *testing.T) {
 		t.Errorf("left over: %d waiters, %+v", len(moved), s)
 	}
 }
+
+// hearth.NoKeepAlive: an instance that has nothing to do is reaped at the next look.
+func TestNoKeepAlive(t *testing.T) {
+	p := New(Config{MemoryMB: 1024})
+	v := version("f", hearth.Exclusive, 1, 128)
+	v.Config.KeepAlive = hearth.NoKeepAlive
+	g := p.Group(v)
+	inst := startOne(t, p, g, epoch, "a")
+	lease, _, err := g.Acquire(epoch, new(Waiter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exp := p.Expire(epoch.Add(time.Minute)); len(exp.Reaped) != 0 {
+		t.Error("reaped while busy")
+	}
+	later := epoch.Add(2 * time.Minute) // after the look that busyLook arranges
+	lease.Release(later)
+	if exp := p.Expire(later); len(exp.Reaped) != 1 || exp.Reaped[0] != inst {
+		t.Errorf("reaped %v when idle, want the instance", exp.Reaped)
+	}
+}
