@@ -2,6 +2,7 @@ package hearth
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -50,6 +51,7 @@ type Config struct {
 	Role           string            `json:"role,omitempty"` // kept for Lambda clients, never used
 	Runtime        string            `json:"runtime"`        // as the owner wrote it, e.g. "nodejs20.x"
 	Handler        string            `json:"handler"`
+	Dialect        Dialect           `json:"dialect,omitempty"` // of the handler; AWS when empty
 	MemoryMB       int               `json:"memoryMB"`
 	Timeout        time.Duration     `json:"timeout"`
 	TmpMB          int               `json:"tmpMB"`
@@ -84,7 +86,8 @@ type Code struct {
 type Version struct {
 	Function string `json:"function"`
 	Number   string `json:"number"` // Latest, or a decimal number once published
-	// Revision is Lambda's RevisionId: a new one with every change of the function.
+	// Revision is Lambda's RevisionId: a new one with every change of the function; a
+	// published version keeps the one that it was made with.
 	Revision string `json:"revision"`
 	// Identity is a new one only when code or configuration change in a way that
 	// instances notice. A new tag, description or function URL leaves it, and so
@@ -94,6 +97,9 @@ type Version struct {
 	LastModified time.Time `json:"lastModified"`
 	Code         Code      `json:"code"`
 	Config       Config    `json:"config"`
+	// Origin is the description that $LATEST had when this version was published,
+	// which may have been given another. It tells whether anything has changed since.
+	Origin string `json:"origin,omitempty"`
 }
 
 // ID tells versions apart: two versions with equal ID may share instances. It is
@@ -107,9 +113,19 @@ func (v *Version) ID() string {
 
 // Function is the named, mutable thing that owners configure.
 type Function struct {
-	Name   string            `json:"name"`
-	Latest Version           `json:"latest"`
-	Tags   map[string]string `json:"tags,omitempty"`
+	Name   string  `json:"name"`
+	Latest Version `json:"latest"`
+	// Versions are the published ones that still exist, oldest first. They are shared
+	// by clones and never changed.
+	Versions []*Version `json:"versions,omitempty"`
+	// Published is the number of the version published last, 0 before the first.
+	// Numbers are never used again (Lambda API).
+	Published int     `json:"published,omitempty"`
+	Aliases   []Alias `json:"aliases,omitempty"` // sorted by name
+	// Async says what becomes of asynchronous invocations; nil means the defaults. It
+	// holds for all versions.
+	Async *AsyncConfig      `json:"async,omitempty"`
+	Tags  map[string]string `json:"tags,omitempty"`
 	// Reserved is the reserved concurrency: the most invocations that may be in
 	// flight at once, over all versions; nil when unset; 0 refuses everything.
 	Reserved *int `json:"reserved,omitempty"`
@@ -128,10 +144,14 @@ type URLConfig struct {
 	LastModified time.Time `json:"lastModified"`
 }
 
-// Clone returns a deep copy, for a read-modify-write.
+// Clone returns a deep copy, for a read-modify-write. Published versions and the
+// routes of aliases, which nobody changes, are shared.
 func (f *Function) Clone() *Function {
 	g := *f
 	g.Latest.Config = f.Latest.Config.Clone()
+	g.Versions = slices.Clone(f.Versions)
+	g.Aliases = slices.Clone(f.Aliases)
+	g.Async = f.Async.Clone()
 	g.Tags = maps.Clone(f.Tags)
 	if f.Reserved != nil {
 		n := *f.Reserved
