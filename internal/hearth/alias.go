@@ -71,7 +71,9 @@ func (r *Route) Validate() error {
 }
 
 // Uses tells whether the route leads to this version.
-func (r *Route) Uses(number string) bool { return r.Version == number || r.Also == number && number != "" }
+func (r *Route) Uses(number string) bool {
+	return r.Version == number || r.Also == number && number != ""
+}
 
 // IsVersionNumber tells whether q has the form of a published version's number: digits
 // without a zero first, at most ten of them.

@@ -120,19 +120,17 @@ type Function struct {
 	Versions []*Version `json:"versions,omitempty"`
 	// Published is the number of the version published last, 0 before the first.
 	// Numbers are never used again (Lambda API).
-	Published int     `json:"published,omitempty"`
-	Aliases   []Alias `json:"aliases,omitempty"` // sorted by name
-	// Async says what becomes of asynchronous invocations; nil means the defaults. It
-	// holds for all versions.
-	Async *AsyncConfig      `json:"async,omitempty"`
-	Tags  map[string]string `json:"tags,omitempty"`
+	Published int               `json:"published,omitempty"`
+	Aliases   []Alias           `json:"aliases,omitempty"` // sorted by name
+	Tags      map[string]string `json:"tags,omitempty"`
 	// Reserved is the reserved concurrency: the most invocations that may be in
 	// flight at once, over all versions; nil when unset; 0 refuses everything.
 	Reserved *int `json:"reserved,omitempty"`
 	// URL is set once a Lambda function URL has been created for it. Hearth's own
 	// /fn/NAME/ route needs no such thing.
 	URL *URLConfig `json:"url,omitempty"`
-	// Async is what becomes of asynchronous invocations; nil means the defaults.
+	// Async is what becomes of asynchronous invocations of all versions; nil means the
+	// defaults.
 	Async   *AsyncConfig `json:"async,omitempty"`
 	Created time.Time    `json:"created"`
 }
@@ -151,7 +149,6 @@ func (f *Function) Clone() *Function {
 	g.Latest.Config = f.Latest.Config.Clone()
 	g.Versions = slices.Clone(f.Versions)
 	g.Aliases = slices.Clone(f.Aliases)
-	g.Async = f.Async.Clone()
 	g.Tags = maps.Clone(f.Tags)
 	if f.Reserved != nil {
 		n := *f.Reserved
