@@ -18,6 +18,8 @@ type Invocation struct {
 	InvokedARN string
 	// WantLog asks for Result.LogTail (X-Amz-Log-Type: Tail).
 	WantLog bool
+	// WantStream asks for Result.Stream where the function streams its response.
+	WantStream bool
 }
 
 // FunctionError kinds (X-Amz-Function-Error).
@@ -29,7 +31,12 @@ const (
 // failed is a Result too: FunctionError is set and Payload is the error document
 // {"errorType","errorMessage",…}. Only the platform's own failures are Go errors.
 type Result struct {
-	Payload       []byte
+	Payload []byte
+	// Stream has the response instead of Payload when it comes in parts. The
+	// invocation is still under way then: FunctionError, LogTail and Report are those
+	// of Stream.Result. The owner of the Result must read Stream to its end or Close
+	// it.
+	Stream        ResponseStream
 	FunctionError string // "" or Unhandled
 	LogTail       []byte // the last MaxLogTailBytes of this invocation's log, if asked for
 	Version       string // Number of the version that served it (X-Amz-Executed-Version)

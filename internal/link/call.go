@@ -24,10 +24,14 @@ type Call struct {
 	Value any
 
 	// The result, valid once Done has been signalled. Err is nil when the function
-	// answered: Failed tells whether Response is a failure document.
+	// answered: Failed tells whether Response is a failure document. When Stream is
+	// set, the function has begun to answer in parts, which Stream has; the other
+	// fields are valid once Done has been signalled again, and Response is nil then
+	// or a failure document.
 	Response []byte
 	Failed   bool
 	Err      error
+	Stream   *Stream
 
 	done chan struct{}
 
@@ -41,13 +45,14 @@ type Call struct {
 	tooLarge bool
 }
 
-var calls = sync.Pool{New: func() any { return &Call{done: make(chan struct{}, 1)} }}
+var calls = sync.Pool{New: func() any { return &Call{done: make(chan struct{}, 2)} }}
 
 // NewCall returns an empty Call. Release gives it back for reuse.
 func NewCall() *Call { return calls.Get().(*Call) }
 
 // Done delivers exactly one value for every successful Send, when the result fields
-// are set. Only one receiver gets it.
+// are set, and one before that when a streamed response begins. Only one receiver
+// gets each.
 func (call *Call) Done() <-chan struct{} { return call.done }
 
 // Release gives a Call back for reuse. The owner must have received from Done, or
@@ -78,7 +83,7 @@ func (call *Call) check() error {
 
 // reset clears what an earlier use left.
 func (call *Call) reset() {
-	call.Response, call.Failed, call.Err = nil, false, nil
+	call.Response, call.Failed, call.Err, call.Stream = nil, false, nil, nil
 	call.begun, call.tooLarge, call.cancelled = false, false, false
 	call.unsent = nil
 }

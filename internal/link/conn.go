@@ -20,6 +20,8 @@ type Options struct {
 	MaxInFlight int
 	// MaxResponseBytes bounds a response. Default hearth.MaxPayloadBytes.
 	MaxResponseBytes int
+	// MaxStreamBytes bounds a streamed response. Default hearth.MaxStreamBytes.
+	MaxStreamBytes int
 	// OnLog receives what the function logs: fd is 1 or 2, text any number of lines
 	// (the final newline may be missing), as the shim sent it, not necessarily UTF-8.
 	// call is nil when it belongs to the instance. The reader calls it and reads on
@@ -80,6 +82,9 @@ func New(nc net.Conn, opts Options) *Conn {
 	}
 	if opts.MaxResponseBytes <= 0 {
 		opts.MaxResponseBytes = hearth.MaxPayloadBytes
+	}
+	if opts.MaxStreamBytes <= 0 {
+		opts.MaxStreamBytes = hearth.MaxStreamBytes
 	}
 	c := &Conn{
 		nc: nc, opts: opts,

@@ -29,12 +29,15 @@ func (c *Conn) onResult(h header, body []byte) error {
 		if call.begun {
 			return violation("second RESULT for stream %d", h.stream)
 		}
-		return nil
+		return checkStreamed(h, body)
 	})
 	if err != nil {
 		return err
 	}
 	call.begun = true
+	if h.flags&flagStreamed != 0 {
+		return c.beginStream(call, h, body, cancelled)
+	}
 	call.Failed = h.flags&flagFailed != 0
 	c.receive(call, h, body, cancelled)
 	return nil
@@ -48,10 +51,16 @@ func (c *Conn) onData(h header, body []byte) error {
 		if call == nil || !call.begun {
 			return violation("DATA for stream %d, whose RESULT has not come or has ended", h.stream)
 		}
+		if h.flags&flagFailed != 0 && (call.Stream == nil || h.flags&flagMore != 0) {
+			return violation("DATA for stream %d tells of a failure, but does not end a streamed response", h.stream)
+		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	if call.Stream != nil {
+		return c.streamed(call, h, body, cancelled)
 	}
 	c.receive(call, h, body, cancelled)
 	return nil

@@ -13,6 +13,9 @@ const (
 	// chunk is the most that the host puts into one frame, so that a large payload
 	// lets the others' frames pass.
 	chunk = 64 << 10
+	// window is how many bytes of a streamed response a shim may send before the
+	// first WINDOW.
+	window = 256 << 10
 )
 
 // kind is a frame's type.
@@ -24,6 +27,7 @@ const (
 	kindData     kind = 3
 	kindCancel   kind = 4
 	kindShutdown kind = 5
+	kindWindow   kind = 6
 
 	kindHello      kind = 16
 	kindReady      kind = 17
@@ -52,8 +56,9 @@ func (k kind) String() string {
 }
 
 const (
-	flagMore   = 1 << 0
-	flagFailed = 1 << 1
+	flagMore     = 1 << 0
+	flagFailed   = 1 << 1
+	flagStreamed = 1 << 2
 )
 
 // header is the fixed part of a frame.
@@ -90,9 +95,9 @@ func decodeHeader(b []byte) (header, error) {
 	var legal uint8
 	switch h.kind {
 	case kindResult:
-		legal = flagMore | flagFailed
+		legal = flagMore | flagFailed | flagStreamed
 	case kindResultData:
-		legal = flagMore
+		legal = flagMore | flagFailed
 	case kindLog:
 		return h, checkFlags(h, 0)
 	case kindHello, kindReady, kindInitError:

@@ -27,6 +27,7 @@ type Hello struct {
 // Init tells a waiting shim what function it is from now on.
 type Init struct {
 	Handler          string            `json:"handler"`
+	Dialect          string            `json:"dialect"`  // a hearth.Dialect's name: "aws", "google", …
 	TaskRoot         string            `json:"taskRoot"` // where the code is, as seen from inside
 	Env              map[string]string `json:"env"`      // everything that the handler must see
 	Model            hearth.Model      `json:"model"`

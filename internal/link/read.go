@@ -38,6 +38,9 @@ func (c *Conn) run() {
 	c.mu.Unlock()
 	for _, call := range orphans {
 		call.Response, call.Err = nil, c.err
+		if call.Stream != nil {
+			call.Stream.End()
+		}
 		call.done <- struct{}{}
 	}
 	close(c.done)
