@@ -1,7 +1,6 @@
 package shim_test
 
 import (
-	"syscall"
 	"testing"
 	"time"
 
@@ -164,17 +163,4 @@ DEF handler(event, context):
 			})
 		})
 	}
-}
-
-// The process may end before it has been told what it is.
-func TestPythonSignalBeforeAnything(t *testing.T) {
-	in := startPython(t, shimtest.Options{Files: map[string]string{"app.py": hooks + "def handler(e, c): pass"}})
-	if err := in.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if code := in.Exit(t); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	<-in.Conn.Done()
-	wantLog(t, in, "", 1, "exit hook\n")
 }

@@ -99,6 +99,13 @@ class Writer:
                 self.owner = 0
                 self.turn.release()
 
+    def drain(self):
+        """Waits until all that was put down is written."""
+        while self.pending and self.owner != get_ident():
+            with self.turn:
+                pass
+            self.flush()
+
     def _write(self, batch):
         try:
             if len(batch) == 1:

@@ -8,6 +8,10 @@ from time import sleep
 import _signal
 
 _SIGTERM = _signal.SIGTERM
+# Brings the main thread out of whatever it does, to leave. SIGTERM itself must stay as
+# the owner's code expects it: a Python handler for it would be inherited by forked
+# children, and the signal be lost on one that has only just been forked.
+_LEAVE = _signal.SIGRTMAX - 3
 HANGUP_GRACE = 0.5  # seconds, when the host is gone
 EXIT_GRACE = 2.0  # seconds for exit hooks after sys.exit (Lambda's limit)
 
@@ -54,14 +58,13 @@ guard = Guard()
 
 class Process:
     def __init__(self):
-        self.pid = os.getpid()
         self.log = None
         self.writer = None
         self.leaving = False
         self.left = False
         self.on_leave = lambda: self.leave(0)  # ends the process, on the main thread
         self.handlers = {}  # what the owner's code has set, by signal
-        _signal.signal(_SIGTERM, self._deliver_to(None))
+        _signal.signal(_LEAVE, self._deliver_to(None))
 
     def attach(self, log):
         self.log, self.writer = log, log.writer
@@ -76,11 +79,12 @@ class Process:
             return
         self.leaving = True
         self._timer(grace, 0)
+        number = _SIGTERM if callable(self.handlers.get(_SIGTERM)) else _LEAVE
         if get_ident() != guard.main:
-            _signal.pthread_kill(guard.main, _SIGTERM)
+            _signal.pthread_kill(guard.main, number)
             return
         idle, guard.idle = guard.idle, True
-        _signal.pthread_kill(guard.main, _SIGTERM)  # the handler has run when it returns
+        _signal.pthread_kill(guard.main, number)  # the handler has run when it returns
         guard.idle = idle
 
     def hang_up(self):
@@ -113,10 +117,13 @@ class Process:
             import atexit
 
             atexit._run_exitfuncs()
-            self.log.flush()
         except BaseException:
-            pass
-        os._exit(code)
+            pass  # hooks have had their say in the log
+        try:
+            self.log.flush()
+            self.writer.drain()
+        finally:
+            os._exit(code)
 
     def _timer(self, seconds, code):
         def run():
@@ -150,34 +157,32 @@ class Process:
         self.log.forked = True
         logs.after_fork()
         guard.main, guard.held, guard.idle = get_ident(), False, False
-        if _SIGTERM not in self.handlers:
-            _signal.signal(_SIGTERM, _signal.SIG_DFL)
 
     # Signals.
 
     def _deliver_to(self, handler):
+        """Wraps a signal handler; None stands for none, only leaving."""
+
         def deliver(signum, frame):
-            if handler is None and os.getpid() != self.pid:  # a child that has just been forked
-                _signal.signal(signum, _signal.SIG_DFL)
-                os.kill(os.getpid(), signum)
-            elif guard.idle:
-                self._run_idle(handler, signum, frame)
-            elif guard.held:
+            if guard.held and not guard.idle:
                 guard.deferred.append((deliver, signum, frame))
                 return
-            elif callable(handler):
-                handler(signum, frame)
-            if signum == _SIGTERM and (self.leaving or handler is None):
-                self.on_leave()
+            try:
+                if guard.idle:
+                    self._run_idle(handler, signum, frame)
+                elif handler is not None:
+                    handler(signum, frame)
+            finally:
+                if self.leaving and signum in (_SIGTERM, _LEAVE):
+                    self.on_leave()
 
         deliver.owner = handler
         return deliver
 
     def _run_idle(self, handler, signum, frame):
-        if not callable(handler):
-            return
         try:
-            handler(signum, frame)
+            if handler is not None:
+                handler(signum, frame)
         except SystemExit as error:
             self.exit(error)
         except BaseException as error:
@@ -192,21 +197,13 @@ class Process:
 
         def replacement(signalnum, handler, /):
             old = getsignal(signalnum)
-            number = int(signalnum)
-            if callable(handler):
-                set_handler(number, process._deliver_to(handler))
-            elif number == _SIGTERM:
-                set_handler(number, process._deliver_to(None if handler == signal.SIG_DFL else handler))
-            else:
-                set_handler(number, handler)
-            process.handlers[number] = handler
+            set_handler(signalnum, process._deliver_to(handler) if callable(handler) else handler)
+            process.handlers[int(signalnum)] = handler
             return old
 
         def getsignal(signalnum, /):
             handler = get_handler(signalnum)
-            if hasattr(handler, "owner"):
-                return signal.SIG_DFL if handler.owner is None else handler.owner
-            return handler
+            return getattr(handler, "owner", handler)
 
         replacement.__doc__, getsignal.__doc__ = set_handler.__doc__, get_handler.__doc__
         signal.signal, signal.getsignal = replacement, getsignal
