@@ -73,6 +73,7 @@ type configDoc struct {
 	Role           *string            `json:"role,omitempty"`
 	Runtime        *string            `json:"runtime,omitempty"`
 	Handler        *string            `json:"handler,omitempty"`
+	Dialect        *string            `json:"dialect,omitempty"`
 	MemoryMB       *int               `json:"memoryMB,omitempty"`
 	Timeout        *span              `json:"timeout,omitempty"`
 	TmpMB          *int               `json:"tmpMB,omitempty"`
@@ -83,12 +84,12 @@ type configDoc struct {
 }
 
 // configKeys names the members of configDoc, for those who misspell one.
-const configKeys = "description, role, runtime, handler, memoryMB, timeout, tmpMB, keepAlive, model, maxConcurrency, env"
+const configKeys = "description, role, runtime, handler, dialect, memoryMB, timeout, tmpMB, keepAlive, model, maxConcurrency, env"
 
 func configDocOf(c *hearth.Config) configDoc {
-	timeout, keepAlive := span(c.Timeout), span(c.KeepAlive)
+	timeout, keepAlive, dialect := span(c.Timeout), span(c.KeepAlive), c.Dialect.Name()
 	doc := configDoc{
-		Runtime: &c.Runtime, Handler: &c.Handler, MemoryMB: &c.MemoryMB, Timeout: &timeout, TmpMB: &c.TmpMB,
+		Runtime: &c.Runtime, Handler: &c.Handler, Dialect: &dialect, MemoryMB: &c.MemoryMB, Timeout: &timeout, TmpMB: &c.TmpMB,
 		KeepAlive: &keepAlive, Model: &c.Model, MaxConcurrency: &c.MaxConcurrency,
 	}
 	if c.Description != "" {
@@ -105,7 +106,7 @@ func configDocOf(c *hearth.Config) configDoc {
 
 func (c *configDoc) patch() *hearth.ConfigPatch {
 	p := &hearth.ConfigPatch{
-		Description: c.Description, Role: c.Role, Runtime: c.Runtime, Handler: c.Handler, MemoryMB: c.MemoryMB,
+		Description: c.Description, Role: c.Role, Runtime: c.Runtime, Handler: c.Handler, Dialect: (*hearth.Dialect)(c.Dialect), MemoryMB: c.MemoryMB,
 		TmpMB: c.TmpMB, Model: c.Model, MaxConcurrency: c.MaxConcurrency, Env: c.Env,
 		Timeout: (*time.Duration)(c.Timeout),
 	}

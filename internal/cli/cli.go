@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"hearth/internal/cli/near"
 	"hearth/internal/cli/screen"
+	"hearth/internal/hearth"
 )
 
 // EnvEndpoint names the environment variable that says where the platform is.
@@ -189,7 +189,7 @@ func (a *app) noSuchCommand(cmd *cobra.Command, args []string) error {
 			names = append(append(names, c.Name()), c.Aliases...)
 		}
 	}
-	if m := near.Match(args[0], names); m != "" {
+	if m := hearth.Nearest(args[0], names); m != "" {
 		return usagef("there is no command %q. Did you mean: hearth %s?", args[0], m)
 	}
 	return usagef("there is no command %q. See: hearth --help", args[0])

@@ -245,7 +245,7 @@ func TestDeployFromFile(t *testing.T) {
 	if err := json.Unmarshal(p.puts["a"]["config"], &sent); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"description": "", "runtime": "nodejs", "handler": "index.handler", "memoryMB": 128.0, "tmpMB": 512.0,
+	want := map[string]any{"description": "", "runtime": "nodejs", "handler": "index.handler", "dialect": "aws", "memoryMB": 128.0, "tmpMB": 512.0,
 		"model": "exclusive", "maxConcurrency": 10.0, "env": map[string]any{}, "timeout": "1m0s", "keepAlive": "0s"}
 	if !reflect.DeepEqual(sent, want) {
 		t.Errorf("a file describes a function completely:\ngot  %v\nwant %v", sent, want)

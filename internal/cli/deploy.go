@@ -163,6 +163,7 @@ func (p *plan) wire() map[string]any {
 	put(m, "description", c.Description)
 	put(m, "runtime", c.Runtime)
 	put(m, "handler", c.Handler)
+	put(m, "dialect", dialectName(c.Dialect))
 	put(m, "memoryMB", c.MemoryMB)
 	put(m, "tmpMB", c.TmpMB)
 	put(m, "model", c.Model)
@@ -171,6 +172,14 @@ func (p *plan) wire() map[string]any {
 	put(m, "timeout", words(c.Timeout))
 	put(m, "keepAlive", words(c.KeepAlive))
 	return m
+}
+
+func dialectName(d *hearth.Dialect) *string {
+	if d == nil {
+		return nil
+	}
+	name := d.Name()
+	return &name
 }
 
 func put[T any](m map[string]any, key string, value *T) {
@@ -194,6 +203,7 @@ func fill(f *project.Function) {
 	c := f.Config()
 	p := &f.Patch
 	def(&p.Description, c.Description)
+	def(&p.Dialect, c.Dialect)
 	def(&p.MemoryMB, c.MemoryMB)
 	def(&p.Timeout, c.Timeout)
 	def(&p.TmpMB, c.TmpMB)

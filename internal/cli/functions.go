@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"hearth/internal/cli/near"
 	"hearth/internal/hearth"
 )
 
@@ -40,6 +39,7 @@ type config struct {
 	Description    string            `json:"description,omitempty"`
 	Runtime        string            `json:"runtime"`
 	Handler        string            `json:"handler"`
+	Dialect        string            `json:"dialect"`
 	MemoryMB       int               `json:"memoryMB"`
 	Timeout        span              `json:"timeout"`
 	TmpMB          int               `json:"tmpMB"`
@@ -47,6 +47,14 @@ type config struct {
 	Model          hearth.Model      `json:"model"`
 	MaxConcurrency int               `json:"maxConcurrency"`
 	Env            map[string]string `json:"env,omitempty"`
+}
+
+// handlerWords is the handler, with its dialect where that is not Lambda's.
+func (c *config) handlerWords() string {
+	if c.Dialect == "" || c.Dialect == hearth.AWS.Name() {
+		return c.Handler
+	}
+	return c.Handler + " (" + c.Dialect + ")"
 }
 
 // modelWords says in a sentence what the execution model means.
@@ -110,7 +118,7 @@ func (c *client) explainMissing(ctx context.Context, name string, err error) err
 		}
 	}
 	way := "See what there is: hearth list"
-	if n := near.Match(bare, names); n != "" {
+	if n := hearth.Nearest(bare, names); n != "" {
 		way = "Did you mean " + n + "?"
 	} else if len(names) == 0 {
 		way = "Nothing is deployed yet. Deploy one with: hearth deploy DIR"

@@ -84,7 +84,7 @@ func (a *app) describe(c *client, f *function) []field {
 		{"name", a.out.Paint(screen.Bold, f.Name)},
 		{"answers at", c.functionURL(f.Name)},
 		{"runtime", k.Runtime},
-		{"handler", k.Handler},
+		{"handler", k.handlerWords()},
 		{"model", k.modelWords()},
 		{"memory", screen.MB(k.MemoryMB)},
 		{"timeout", spanWords(k.Timeout)},

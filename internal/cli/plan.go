@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"hearth/internal/cli/near"
 	"hearth/internal/cli/project"
 	"hearth/internal/code"
 	"hearth/internal/hearth"
@@ -151,7 +150,7 @@ func choose(functions []project.Function, name, source string) ([]project.Functi
 		names = append(names, f.Name)
 	}
 	return nil, usagef("there is no function %q in %s%s; it holds %s", name,
-		filepath.Join(source, project.FileName), near.Hint(name, names), strings.Join(names, ", "))
+		filepath.Join(source, project.FileName), hearth.Hint(name, names), strings.Join(names, ", "))
 }
 
 // planArchive settles the one function of a zip archive, which flags describe.

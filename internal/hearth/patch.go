@@ -13,6 +13,7 @@ type ConfigPatch struct {
 	Role           *string            `json:"role,omitempty"`
 	Runtime        *string            `json:"runtime,omitempty"`
 	Handler        *string            `json:"handler,omitempty"`
+	Dialect        *Dialect           `json:"dialect,omitempty"` // "aws" or "" for AWS
 	MemoryMB       *int               `json:"memoryMB,omitempty"`
 	Timeout        *time.Duration     `json:"timeout,omitempty"`
 	TmpMB          *int               `json:"tmpMB,omitempty"`
@@ -30,6 +31,10 @@ func (p *ConfigPatch) Apply(c *Config) {
 	set(&c.Role, p.Role)
 	set(&c.Runtime, p.Runtime)
 	set(&c.Handler, p.Handler)
+	set(&c.Dialect, p.Dialect)
+	if c.Dialect == dialectAWS {
+		c.Dialect = AWS
+	}
 	set(&c.MemoryMB, p.MemoryMB)
 	set(&c.Timeout, p.Timeout)
 	set(&c.TmpMB, p.TmpMB)
@@ -63,7 +68,7 @@ func (c *Config) SameInstances(d *Config) bool {
 // one are.
 func (c *Config) Equal(d *Config) bool {
 	return c.Description == d.Description && c.Role == d.Role &&
-		c.Runtime == d.Runtime && c.Handler == d.Handler &&
+		c.Runtime == d.Runtime && c.Handler == d.Handler && c.Dialect.Name() == d.Dialect.Name() &&
 		c.MemoryMB == d.MemoryMB && c.Timeout == d.Timeout && c.TmpMB == d.TmpMB &&
 		c.KeepAlive == d.KeepAlive && c.Model == d.Model && c.MaxConcurrency == d.MaxConcurrency &&
 		maps.Equal(c.Env, d.Env)

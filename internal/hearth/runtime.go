@@ -66,49 +66,11 @@ func Language(runtime string) (string, error) {
 	}
 	meant, near := "", nicknames[strings.ToLower(runtime)]
 	if near == "" {
-		near = nearest(runtime, Runtimes())
+		near = Nearest(runtime, Runtimes())
 	}
 	if near != "" {
 		meant = "Did you mean " + near + "? "
 	}
 	return "", Errorf(ErrInvalid, "1 validation error detected: Value '%s' at 'runtime' failed to satisfy constraint: %sMember must satisfy enum value set: [%s]",
 		clip(runtime), meant, strings.Join(Runtimes(), ", "))
-}
-
-// nearest is the word that differs least from s, "" when none is near. Of words
-// equally near, the first wins.
-func nearest(s string, words []string) string {
-	if len(s) > 64 {
-		return ""
-	}
-	s = strings.ToLower(s)
-	best, least := "", 1+min(3, max(1, len(s)/3))
-	for _, w := range words {
-		if d := editDistance(s, w); d < least {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-// editDistance counts the insertions, deletions and replacements of bytes that make
-// a into b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -117,7 +117,7 @@ func parseKeepAlive(s string) (time.Duration, bool) {
 }
 
 func didYouMean(s string, words ...string) string {
-	if near := nearest(s, words); near != "" {
+	if near := Nearest(s, words); near != "" {
 		return " Did you mean " + near + "?"
 	}
 	return ""

@@ -60,6 +60,9 @@ func (c *Config) Validate() error {
 	if _, err := Language(c.Runtime); err != nil {
 		return err
 	}
+	if _, err := ParseDialect(string(c.Dialect)); err != nil {
+		return err
+	}
 	var v violations
 	v.between("memorySize", int64(c.MemoryMB), MinMemoryMB, MaxMemoryMB, "MB")
 	v.timeout(c.Timeout)

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func validConfig() Config {
@@ -257,8 +255,8 @@ func TestEqualSeesEveryField(t *testing.T) {
 // TestPatchHasEveryField: a patch with all fields changes all fields, one without any
 // changes nothing, and a change does not share the environment with its maker.
 func TestPatchHasEveryField(t *testing.T) {
-	str, n, d, model, env := "x", 7, time.Second, Concurrent, map[string]string{"KEY": "x"}
-	p := ConfigPatch{&str, &str, &str, &str, &n, &d, &n, &d, &model, &n, &env}
+	str, dialect, n, d, model, env := "x", Google, 7, time.Second, Concurrent, map[string]string{"KEY": "x"}
+	p := ConfigPatch{&str, &str, &str, &str, &dialect, &n, &d, &n, &d, &model, &n, &env}
 	var c Config
 	p.Apply(&c)
 	v := reflect.ValueOf(c)
@@ -389,21 +387,6 @@ func TestValidateFunction(t *testing.T) {
 	checkError(t, "config", f.Validate(), []string{"memorySize"})
 	f.Name = ""
 	checkError(t, "name", f.Validate(), []string{"functionName"})
-}
-
-// TestEditDistance holds it to what a distance is.
-func TestEditDistance(t *testing.T) {
-	word := rapid.StringOfN(rapid.RuneFrom([]rune("abc")), 0, 8, -1)
-	rapid.Check(t, func(rt *rapid.T) {
-		a, b, c := word.Draw(rt, "a"), word.Draw(rt, "b"), word.Draw(rt, "c")
-		ab := editDistance(a, b)
-		if (ab == 0) != (a == b) || ab != editDistance(b, a) || ab > editDistance(a, c)+editDistance(c, b) || ab > max(len(a), len(b)) {
-			rt.Fatalf("%q %q: %d", a, b, ab)
-		}
-	})
-	if d := editDistance("kitten", "sitting"); d != 3 {
-		t.Errorf("kitten, sitting: %d", d)
-	}
 }
 
 func TestVersionID(t *testing.T) {

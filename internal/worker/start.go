@@ -209,7 +209,7 @@ func (w *Worker) initialise(ctx context.Context, inst *instance) error {
 	}
 	v, seen := inst.version, place{code: inst.sb.CodeDir(), shim: w.inside("").shim, tmp: inst.sb.TmpDir()}
 	err := inst.conn.Init(ctx, link.Init{
-		Handler: v.Config.Handler, TaskRoot: seen.code, Env: w.environment(v, inst.id, inst.stream, seen),
+		Handler: v.Config.Handler, Dialect: v.Config.Dialect.Name(), TaskRoot: seen.code, Env: w.environment(v, inst.id, inst.stream, seen),
 		Model: v.Config.Model, Slots: v.Config.Slots(), Function: v.Function, Version: v.Number,
 		MemoryMB: v.Config.MemoryMB, ARN: hearth.FunctionARN(w.cfg.Region, w.cfg.Account, v.Function, ""), LogGroup: logGroup(v.Function), LogStream: inst.stream,
 		MaxResponseBytes: hearth.MaxPayloadBytes,

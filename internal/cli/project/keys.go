@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"hearth/internal/cli/near"
 	"hearth/internal/hearth"
 )
 
@@ -28,6 +27,7 @@ func Keys() []Key {
 		{"name", "text", "the folder's name", setName},
 		{"runtime", "text", "guessed from the files", setRuntime},
 		{"handler", "text", "guessed from the files", setHandler},
+		{"dialect", "one word", "aws", setDialect},
 		{"memory", "MB", "128", setMemory},
 		{"timeout", "seconds", "3", setTimeout},
 		{"tmp", "MB", "512", setTmp},
@@ -78,13 +78,26 @@ func runtimeWords(name string, err error) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("there is no runtime %q%s; there are %s", name,
-		near.Hint(name, hearth.Runtimes()), strings.Join(hearth.Runtimes(), ", "))
+		hearth.Hint(name, hearth.Runtimes()), strings.Join(hearth.Runtimes(), ", "))
 }
 
 func setHandler(d *decoder, f *Function, e entry) {
 	if s, ok := d.str(e); ok {
 		f.Patch.Handler = &s
 	}
+}
+
+func setDialect(d *decoder, f *Function, e entry) {
+	s, ok := d.str(e)
+	if !ok {
+		return
+	}
+	dialect, err := hearth.ParseDialect(s)
+	if err != nil {
+		d.problem(e.value, "there is no dialect %q%s; there are %s", s, hearth.Hint(s, hearth.Dialects()), strings.Join(hearth.Dialects(), ", "))
+		return
+	}
+	f.Patch.Dialect = &dialect
 }
 
 func setMemory(d *decoder, f *Function, e entry) {

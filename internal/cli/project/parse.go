@@ -9,7 +9,6 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
-	"hearth/internal/cli/near"
 	"hearth/internal/hearth"
 )
 
@@ -55,7 +54,7 @@ func (d *decoder) file(body ast.Node) []Function {
 		if slices.Contains(keyNames(), e.key) {
 			d.problem(e.keyNode, "%s belongs to a function: move it under functions: and the function's name", e.key)
 		} else if !d.holdsAnchor(e) {
-			d.problem(e.keyNode, "unknown key %q%s", e.key, near.Hint(e.key, []string{"functions"}))
+			d.problem(e.keyNode, "unknown key %q%s", e.key, hearth.Hint(e.key, []string{"functions"}))
 		}
 	}
 	return d.functions(entries[i])
@@ -127,7 +126,7 @@ func (d *decoder) set(f *Function, e entry, alone bool) {
 	if alone {
 		names = append(names, "functions")
 	}
-	d.problem(e.keyNode, "unknown key %q%s", e.key, near.Hint(e.key, names))
+	d.problem(e.keyNode, "unknown key %q%s", e.key, hearth.Hint(e.key, names))
 }
 
 // settleModel: a limit above one without a model means concurrent (as the tag

@@ -1,4 +1,4 @@
-package near
+package hearth
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestMatch(t *testing.T) {
+func TestNearest(t *testing.T) {
 	keys := []string{"runtime", "handler", "memory", "maxConcurrency", "executionModel", "env"}
 	for word, want := range map[string]string{
 		"memorysize":     "memory",
@@ -19,8 +19,8 @@ func TestMatch(t *testing.T) {
 		"xyz":            "",
 		"":               "",
 	} {
-		if got := Match(word, keys); got != want {
-			t.Errorf("Match(%q) = %q, want %q", word, got, want)
+		if got := Nearest(word, keys); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

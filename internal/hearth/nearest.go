@@ -1,12 +1,11 @@
-// Package near finds what somebody probably meant.
-package near
+package hearth
 
 import "strings"
 
-// Match is the candidate that differs least from word, "" when none is near enough
+// Nearest is what somebody probably meant: the candidate that differs least from word, "" when none is near enough
 // to be a slip of the fingers or one word inside the other (memorysize, memory). Of
 // candidates equally near the first wins.
-func Match(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	if len(word) < 2 || len(word) > 100 {
 		return ""
 	}
@@ -31,7 +30,7 @@ func Match(word string, candidates []string) string {
 
 // Hint is a "did you mean" to append to a sentence, or "".
 func Hint(word string, candidates []string) string {
-	if m := Match(word, candidates); m != "" {
+	if m := Nearest(word, candidates); m != "" {
 		return ` (did you mean "` + m + `"?)`
 	}
 	return ""
