@@ -20,6 +20,8 @@ type Invocation struct {
 	WantLog bool
 	// WantStream asks for Result.Stream where the function streams its response.
 	WantStream bool
+	// HTTP: Payload is an event of payload format 2.0 that was made of an HTTP request.
+	HTTP bool
 }
 
 // FunctionError kinds (X-Amz-Function-Error).

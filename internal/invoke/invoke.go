@@ -46,6 +46,9 @@ type Request struct {
 	ClientContext []byte
 	TraceID       string
 	WantLog       bool
+	// WantStream lets Invoke return when a streamed response begins: see Result.Stream.
+	WantStream bool
+	HTTP       bool // Payload was made of an HTTP request (payload format 2.0)
 }
 
 // Stats counts since the start.
@@ -117,12 +120,31 @@ func (s *Service) once(ctx context.Context, r *Request) (*hearth.Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer release.done()
 	inv := hearth.Invocation{
 		ID: r.ID, Version: v, Payload: r.Payload, ClientContext: r.ClientContext,
-		TraceID: r.TraceID, InvokedARN: r.InvokedARN, WantLog: r.WantLog,
+		TraceID: r.TraceID, InvokedARN: r.InvokedARN, WantLog: r.WantLog, HTTP: r.HTTP,
+		WantStream: r.WantStream,
 	}
-	return s.worker.Invoke(ctx, &inv)
+	whole := true
+	defer func() {
+		if whole {
+			release.done()
+		}
+	}()
+	res, err := s.worker.Invoke(ctx, &inv)
+	if err == nil && res.Stream != nil {
+		whole = false
+		res.Stream.OnEnd(func(end *hearth.Result) { s.streamed(release, end) })
+	}
+	return res, err
+}
+
+// streamed counts a streamed invocation that has ended.
+func (s *Service) streamed(p permit, end *hearth.Result) {
+	p.done()
+	if end.FunctionError != "" {
+		s.failures.Add(1)
+	}
 }
 
 // permit is what admit gave and done returns. It is a value, so that admission

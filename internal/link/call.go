@@ -19,6 +19,7 @@ type Call struct {
 	TraceID       string
 	ClientContext []byte // JSON, or nil
 	Payload       []byte
+	HTTP          bool // Payload is an event of payload format 2.0, made of an HTTP request
 
 	// Value is the owner's; the link never touches it.
 	Value any

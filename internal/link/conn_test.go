@@ -44,6 +44,32 @@ func TestRoundTrip(t *testing.T) {
 	call.Release()
 }
 
+// The shim must know an HTTP request from a caller's payload of the same shape.
+func TestHTTPFlag(t *testing.T) {
+	c, p := ready(t, link.Options{MaxInFlight: 2})
+	for _, test := range []struct {
+		http bool // of the call
+		size int
+		want uint8
+	}{{false, 2, 0}, {true, 2, ofHTTP}, {false, 1 << 17, more}, {true, 1 << 17, ofHTTP | more}} {
+		call := newCall("r", strings.Repeat("x", test.size))
+		call.HTTP = test.http
+		if err := c.Send(call); err != nil {
+			t.Fatal(err)
+		}
+		first, err := p.read()
+		for r := first; err == nil && r.flags&more != 0; {
+			r, err = p.read()
+		}
+		if err != nil || first.flags != test.want {
+			t.Errorf("%+v: flags %#x, error %v", test, first.flags, err)
+		}
+		p.write(frame(tResult, 0, first.stream, []byte("null")))
+		await(t, call)
+		call.Release()
+	}
+}
+
 func TestPayloadInParts(t *testing.T) {
 	c, p := ready(t, link.Options{MaxInFlight: 2})
 	large := newCall("large", strings.Repeat("x", 1<<20))

@@ -59,6 +59,7 @@ const (
 	flagMore     = 1 << 0
 	flagFailed   = 1 << 1
 	flagStreamed = 1 << 2
+	flagHTTP     = 1 << 3
 )
 
 // header is the fixed part of a frame.

@@ -40,6 +40,7 @@ const (
 	tInit, tInvoke, tData, tCancel, tShutdown           = 1, 2, 3, 4, 5
 	tHello, tReady, tInitError, tResult, tResData, tLog = 16, 17, 18, 19, 20, 21
 	more, failed                                        = 1, 2
+	ofHTTP                                              = 8
 )
 
 // frame encodes one frame, apart from the code under test.

@@ -53,8 +53,11 @@ func (c *Conn) appendInvokeLocked(call *Call) {
 	meta := call.metaSize()
 	first := min(len(call.Payload), max(chunk-meta, 0))
 	var flags uint8
+	if call.HTTP {
+		flags = flagHTTP
+	}
 	if first < len(call.Payload) {
-		flags = flagMore
+		flags |= flagMore
 		call.unsent = append([]byte(nil), call.Payload[first:]...)
 		c.large = append(c.large, call)
 	}

@@ -109,7 +109,7 @@ func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began ti
 	timeout := inv.Version.Config.Timeout
 	lc := link.NewCall()
 	lc.ID, lc.ARN, lc.TraceID = inv.ID, inv.InvokedARN, inv.TraceID
-	lc.ClientContext, lc.Payload = inv.ClientContext, inv.Payload
+	lc.ClientContext, lc.Payload, lc.HTTP = inv.ClientContext, inv.Payload, inv.HTTP
 	lc.Deadline = began.Add(timeout)
 	res := &hearth.Result{Instance: inst.id, Seq: lease.Seq, Cold: lease.Cold, Version: inv.Version.Number}
 	res.Report.MemoryMB = inv.Version.Config.MemoryMB
@@ -118,6 +118,15 @@ func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began ti
 	}
 	inst.log.Start(began, inv.ID, inv.Version.Number)
 	status := w.exchange(c, inst, lc, timeout, inv, res)
+	if status == statusStreaming {
+		return w.stream(inst, lc, inv, lease, began, res)
+	}
+	w.finish(inst, inv, lease, began, res, status)
+	return res
+}
+
+// finish records an invocation that has ended and gives its slot back.
+func (w *Worker) finish(inst *instance, inv *hearth.Invocation, lease pool.Lease, began time.Time, res *hearth.Result, status string) {
 	ended := time.Now()
 	res.Report.Duration = ended.Sub(began)
 	res.Report.MaxMemoryMB = inst.peakMB(ended)
@@ -126,13 +135,14 @@ func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began ti
 		res.LogTail = inst.log.Tail(inv.ID, hearth.MaxLogTailBytes)
 	}
 	w.releaseAt(lease, ended)
-	return res
 }
 
 // Words of a REPORT line for an invocation that the handler did not end (Lambda API).
 const (
 	statusTimeout = "timeout"
 	statusError   = "error"
+	// statusStreaming is for no line: the response has begun and is not complete.
+	statusStreaming = "streaming"
 )
 
 // exchange fills res with the instance's answer, or with the failure that stands in
@@ -151,6 +161,15 @@ func (w *Worker) exchange(c *call, inst *instance, lc *link.Call, timeout time.D
 			return statusTimeout
 		}
 	}
+	if lc.Stream != nil {
+		c.timer.Stop()
+		return statusStreaming
+	}
+	return inst.conclude(lc, inv, res)
+}
+
+// conclude fills res with the result of a call that is done, which it releases.
+func (inst *instance) conclude(lc *link.Call, inv *hearth.Invocation, res *hearth.Result) string {
 	err := lc.Err
 	res.Payload = lc.Response
 	if lc.Failed {
