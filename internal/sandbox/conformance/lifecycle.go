@@ -183,7 +183,7 @@ func destroy(t *testing.T, s *suite) {
 		case "hog":
 			_ = in.send("hog", "100")
 		case "burn":
-			_ = in.send("burn", "60000")
+			_ = in.send("burn", "60000", "2")
 		}
 		var wg sync.WaitGroup
 		for range 4 {

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -151,7 +152,7 @@ func stats(t *testing.T, s *suite) {
 	if first.Pids < 1 || first.MemoryBytes <= 0 || first.MemoryBytes > 256*mib {
 		t.Errorf("%+v", first)
 	}
-	burnt := time.Duration(in.must("burn", "300").N) * time.Millisecond
+	burnt := time.Duration(in.must("burn", "300", "1").N) * time.Millisecond
 	then, err := in.Stats()
 	if err != nil {
 		t.Fatal(err)
@@ -163,6 +164,31 @@ func stats(t *testing.T, s *suite) {
 	}
 	if then.PeakMemoryBytes < then.MemoryBytes/2 {
 		t.Errorf("the peak is below the use: %+v", then)
+	}
+}
+
+// cpuShare: of two that want every processor, the one with ten times the share gets
+// several times as much. (Others on the machine take theirs from both.)
+func cpuShare(t *testing.T, s *suite) {
+	d := s.promises(t, func(i sandbox.Isolation) bool { return i.CPU })
+	share := func(cpus float64) *inside { return s.start(t, d, func(sp *sandbox.Spec) { sp.CPUs = cpus }) }
+	small, large := share(0.1), share(1)
+	threads := strconv.Itoa(2 * runtime.NumCPU())
+	for _, in := range []*inside{small, large} {
+		if err := in.send("burn", "1500", threads); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got [2]int64
+	for i, in := range []*inside{small, large} {
+		r, err := in.receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[i] = r.N
+	}
+	if got[1] < 3*got[0] {
+		t.Errorf("a tenth of the share got %d ms, the whole %d ms", got[0], got[1])
 	}
 }
 

@@ -71,6 +71,7 @@ func Run(t *testing.T, h Harness) {
 		{"TmpInodeFlood", tmpFlood},
 		{"Memory", memory},
 		{"ForkBomb", forkBomb},
+		{"CPUShare", cpuShare},
 		{"Environment", environment},
 		{"Descriptor3", descriptor3},
 		{"OutputBackPressure", backPressure},

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -99,5 +100,22 @@ func leftovers(tb testing.TB, dir string) []string {
 			list = append(list, "interface "+n)
 		}
 	}
+	tables, err := exec.Command("nft", "list", "tables").Output()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if t := strings.TrimSpace(string(tables)); t != "" {
+		list = append(list, "firewall "+t)
+	}
 	return list
+}
+
+// script writes an executable file.
+func script(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

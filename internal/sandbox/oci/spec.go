@@ -46,8 +46,8 @@ type bundle struct {
 
 // write puts config.json and the files that it mounts into the bundle's directory.
 func (d *Driver) write(s *sandbox.Spec, b *bundle) error {
-	// Not in the search path of strangers, but its files are mounted in sandboxes.
-	if err := os.WriteFile(b.hosts(), []byte("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\t"+s.ID+"\n"), 0o644); err != nil {
+	// No ::1: sandboxes have no IPv6, and some programs would try it first.
+	if err := os.WriteFile(b.hosts(), []byte("127.0.0.1\tlocalhost "+s.ID+"\n"), 0o644); err != nil {
 		return err
 	}
 	if err := os.WriteFile(b.resolvConf(), resolvConf(b.resolvers), 0o644); err != nil {

@@ -171,6 +171,10 @@ func (r *Root) devices() error {
 	if err := r.mkdir(Shm); err != nil {
 		return err
 	}
+	// What is mounted upon it takes over its mode (runc does that).
+	if err := os.Chmod(r.at(Shm), 0o777|os.ModeSticky); err != nil {
+		return err
+	}
 	return unix.Mount("", dev, "", unix.MS_REMOUNT|unix.MS_RDONLY|flags, "mode=755,size=64k")
 }
 

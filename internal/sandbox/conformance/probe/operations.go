@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -276,10 +277,19 @@ func hog(a []string) (reply, error) {
 	return reply{N: number(a[0])}, nil
 }
 
-// burn uses a processor for N milliseconds and tells how many of them it got.
+// burn keeps THREADS threads busy for N milliseconds and tells how many milliseconds
+// of processor time they got.
 func burn(a []string) (reply, error) {
-	for end := time.Now().Add(time.Duration(number(a[0])) * time.Millisecond); time.Now().Before(end); {
+	end := time.Now().Add(time.Duration(number(a[0])) * time.Millisecond)
+	runtime.GOMAXPROCS(int(number(a[1])))
+	var threads sync.WaitGroup
+	for range number(a[1]) {
+		threads.Go(func() {
+			for time.Now().Before(end) {
+			}
+		})
 	}
+	threads.Wait()
 	var use unix.Rusage
 	err := unix.Getrusage(unix.RUSAGE_SELF, &use)
 	return reply{N: (use.Utime.Nano() + use.Stime.Nano()) / int64(time.Millisecond)}, err
