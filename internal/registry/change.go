@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"time"
@@ -22,9 +21,13 @@ type Update struct {
 	IfRevision string
 	// Zip is the new code, an archive; nil leaves the code.
 	Zip []byte
+	// Publish has the outcome published as a version, in the same step: it is the
+	// last of the function's Versions then.
+	Publish bool
 	// Edit changes the function; nil changes nothing. It may be called several times,
-	// each time with a fresh copy. What it does to name, creation time, code, revision
-	// and the like is undone. Its error ends the update and is returned as it is.
+	// each time with a fresh copy. What it does to name, creation time, code, revision,
+	// versions, aliases and the like is undone. Its error ends the update and is
+	// returned as it is.
 	Edit func(*hearth.Function) error
 }
 
@@ -46,6 +49,7 @@ func (r *Registry) Create(ctx context.Context, f *hearth.Function, zip []byte) (
 	next := f.Clone()
 	next.Created = now()
 	next.Latest = hearth.Version{Function: f.Name, Number: hearth.Latest, Code: code, Config: next.Latest.Config}
+	next.Versions, next.Published, next.Aliases = nil, 0, nil
 	stamp(next, nil)
 	release, err := r.hold(ctx, code.Digest, zip)
 	if err != nil {
@@ -84,14 +88,32 @@ func (r *Registry) Update(ctx context.Context, name string, u Update) (*hearth.F
 	return f, err
 }
 
-// update reads, changes and writes until nobody comes in between.
 func (r *Registry) update(ctx context.Context, name string, u Update, code hearth.Code) (*hearth.Function, error) {
+	return r.change(ctx, name, func(old *hearth.Function) (*hearth.Function, error) {
+		next, err := u.apply(old, code)
+		if err != nil || !u.Publish {
+			return next, err
+		}
+		if next == nil {
+			next = old.Clone()
+		}
+		published, err := r.publish(ctx, next, nil)
+		if err != nil || !published && equal(old, next) {
+			return nil, err
+		}
+		return next, nil
+	})
+}
+
+// change reads, changes and writes until nobody comes in between. step returns what
+// the function becomes, nil if it stays as it is; it may be called several times.
+func (r *Registry) change(ctx context.Context, name string, step func(old *hearth.Function) (*hearth.Function, error)) (*hearth.Function, error) {
 	for {
 		old, revision, err := r.read(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		next, err := u.apply(old, code)
+		next, err := step(old)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +130,7 @@ func (r *Registry) update(ctx context.Context, name string, u Update, code heart
 		if err != nil {
 			return nil, storeError(err, "update function "+name)
 		}
-		r.code.release(old.Latest.Code.Digest)
+		r.code.releaseAll(old)
 		return stored, nil
 	}
 }
@@ -116,8 +138,7 @@ func (r *Registry) update(ctx context.Context, name string, u Update, code heart
 // apply returns what old becomes, nil if it stays as it is.
 func (u *Update) apply(old *hearth.Function, code hearth.Code) (*hearth.Function, error) {
 	if u.IfRevision != "" && u.IfRevision != old.Latest.Revision {
-		return nil, hearth.Errorf(hearth.ErrPrecondition, "The RevisionId provided does not match the latest RevisionId. "+
-			"Call the GetFunction/GetAlias API to retrieve the latest RevisionId")
+		return nil, stale()
 	}
 	next := old.Clone()
 	if u.Edit != nil {
@@ -127,6 +148,7 @@ func (u *Update) apply(old *hearth.Function, code hearth.Code) (*hearth.Function
 	}
 	config := next.Latest.Config
 	next.Name, next.Created, next.Latest = old.Name, old.Created, old.Latest
+	next.Versions, next.Published, next.Aliases = old.Versions, old.Published, old.Aliases
 	next.Latest.Config = config
 	if u.Zip != nil {
 		next.Latest.Code = code
@@ -141,28 +163,40 @@ func (u *Update) apply(old *hearth.Function, code hearth.Code) (*hearth.Function
 	return next, nil
 }
 
-// Delete removes a function and, unless another function has the same, its code.
+func stale() *hearth.Error {
+	return hearth.Errorf(hearth.ErrPrecondition, "The RevisionId provided does not match the latest RevisionId. "+
+		"Call the GetFunction/GetAlias API to retrieve the latest RevisionId")
+}
+
+// Delete removes a function with its versions and aliases and, unless another function has the same, its code.
 // When it returns the removal is durable, and Resolve on this node finds the function
 // no more. The error is a *hearth.Error.
 func (r *Registry) Delete(ctx context.Context, name string) error {
 	if hearth.ValidateName(name) != nil {
 		return r.notFound(name, "") // and no key either
 	}
-	old := r.cache.get(name)
 	write, cancel := writing(ctx)
 	defer cancel()
-	revision, err := r.table.Delete(write, name, 0)
-	if errors.Is(err, store.ErrNotFound) {
-		return r.notFound(name, "")
+	for {
+		old, revision, err := r.retire(write, name)
+		if err != nil {
+			return err
+		}
+		revision, err = r.table.Delete(write, name, revision)
+		switch {
+		case errors.Is(err, store.ErrRevision):
+			continue
+		case errors.Is(err, store.ErrNotFound):
+			return r.notFound(name, "")
+		case err != nil:
+			return storeError(err, "delete function "+name)
+		}
+		r.applied(name, nil, revision)
+		if old != nil {
+			r.code.releaseAll(old)
+		}
+		return nil
 	}
-	if err != nil {
-		return storeError(err, "delete function "+name)
-	}
-	r.applied(name, nil, revision)
-	if old != nil {
-		r.code.release(old.Latest.Code.Digest)
-	}
-	return nil
 }
 
 // hold stores an archive and keeps it until release is told how the write of the
@@ -185,9 +219,13 @@ var errUnknownOutcome = errors.New("outcome unknown")
 // write stores f's record and puts it into the cache, as it will be read again:
 // nothing of it is shared with the caller.
 func (r *Registry) write(ctx context.Context, f *hearth.Function, put func(context.Context, string, []byte) (uint64, error)) (*hearth.Function, error) {
-	value, err := json.Marshal(f)
+	value, err := encode(f)
 	if err != nil {
 		return nil, err
+	}
+	if len(value) > maxRecordBytes {
+		return nil, hearth.Errorf(hearth.ErrCodeStorage, "Code storage limit exceeded: what is kept of function %s and its %d published versions would have %d bytes, at most %d are allowed. "+
+			"Delete versions that no alias points to.", f.Name, len(f.Versions), len(value), maxRecordBytes)
 	}
 	stored, err := decode(store.Entry{Key: f.Name, Value: value})
 	if err != nil {
@@ -239,7 +277,7 @@ func stamp(f, old *hearth.Function) {
 	v.Revision = hearth.NewRequestID() // a UUID
 	v.LastModified = now()
 	if old == nil || v.Code != old.Latest.Code || !v.Config.SameInstances(&old.Latest.Config) {
-		v.Identity = f.Name + "@" + v.Revision
+		v.Identity = identityOf(f.Name, v.Revision)
 	}
 }
 

@@ -29,7 +29,7 @@ type codeKeeper struct {
 
 	mu      sync.Mutex
 	collect bool                     // unneeded archives may be removed
-	refs    map[string]int           // digest → functions that refer to it
+	refs    map[string]int           // digest → versions that refer to it
 	pins    map[string]int           // digest → puts and reads under way
 	doomed  map[string]chan struct{} // digest → closed when it is gone
 }
@@ -45,9 +45,26 @@ func (k *codeKeeper) refer(old, f *hearth.Function) {
 	defer k.mu.Unlock()
 	if f != nil {
 		k.refs[f.Latest.Code.Digest]++
+		for _, v := range f.Versions {
+			k.refs[v.Code.Digest]++
+		}
 	}
 	if old != nil {
 		drop(k.refs, old.Latest.Code.Digest)
+		for _, v := range old.Versions {
+			drop(k.refs, v.Code.Digest)
+		}
+	}
+}
+
+// releaseAll removes those archives of old that nobody needs.
+func (k *codeKeeper) releaseAll(old *hearth.Function) {
+	digests := map[string]bool{old.Latest.Code.Digest: true}
+	for _, v := range old.Versions {
+		digests[v.Code.Digest] = true
+	}
+	for digest := range digests {
+		k.release(digest)
 	}
 }
 

@@ -2,17 +2,18 @@
 // configuration they stand for. The truth is in the store; every node has all of it
 // in memory, kept fresh by a watch, so that the request path reads memory only.
 //
-// Published versions and aliases will be tables of their own beside the one of
-// functions; until then every function has its $LATEST and nothing else.
+// A function is one record with all its published versions and aliases, so that every
+// change of them is one conditional write: an alias never points to a version that is
+// gone, and a version is never published from a configuration that has moved on.
 package registry
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -25,6 +26,8 @@ import (
 const (
 	tableName  = "functions"
 	bucketName = "code"
+	// lastTable has the numbers of the last published versions of deleted functions.
+	lastTable = "published"
 )
 
 // Config of a Registry. The zero value has the defaults.
@@ -38,6 +41,9 @@ type Config struct {
 	// function needs any more is then left there, since only a node that knows of
 	// every write under way may remove it.
 	SharedStore bool
+	// Random chooses between the two versions of a weighted alias: a uniformly
+	// distributed number, from many goroutines at once; math/rand/v2's when nil.
+	Random func() uint64
 }
 
 func (c *Config) fill() {
@@ -56,11 +62,15 @@ func (c *Config) fill() {
 			return info.Code(), err
 		}
 	}
+	if c.Random == nil {
+		c.Random = rand.Uint64
+	}
 }
 
 // table and blobs are what a Registry needs of the store.
 type table interface {
 	Get(ctx context.Context, key string) (store.Entry, error)
+	Put(ctx context.Context, key string, value []byte) (uint64, error)
 	Create(ctx context.Context, key string, value []byte) (uint64, error)
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 	Delete(ctx context.Context, key string, revision uint64) (uint64, error)
@@ -85,6 +95,7 @@ var (
 type Registry struct {
 	cfg   Config
 	table table
+	last  table // see lastTable
 	code  codeKeeper
 	cache cache // read without a lock, written under mu
 
@@ -108,18 +119,23 @@ func New(ctx context.Context, s *store.Store, cfg Config) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
+	last, err := s.Table(ctx, lastTable)
+	if err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
 	b, err := s.Blobs(ctx, bucketName)
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	return open(ctx, t, b, cfg)
+	return open(ctx, t, last, b, cfg)
 }
 
-func open(ctx context.Context, t table, b blobs, cfg Config) (*Registry, error) {
+func open(ctx context.Context, t, last table, b blobs, cfg Config) (*Registry, error) {
 	cfg.fill()
 	r := &Registry{
 		cfg:     cfg,
 		table:   t,
+		last:    last,
 		removed: map[string]uint64{},
 		states:  map[string]nodeState{},
 	}
@@ -148,14 +164,26 @@ func (r *Registry) Close() {
 	r.working.Wait()
 }
 
-// Resolve finds the version that name and qualifier stand for. An empty qualifier is
-// hearth.Latest. It reads memory only and neither locks nor allocates. The error is a
-// *hearth.Error with ErrNotFound.
+// Resolve finds the version that name and qualifier stand for: hearth.Latest, a
+// version's number, or an alias, which if it is weighted chooses anew every time. An
+// empty qualifier is hearth.Latest. It reads memory only and neither locks nor
+// allocates. The error is a *hearth.Error with ErrNotFound.
 func (r *Registry) Resolve(name, qualifier string) (*hearth.Function, *hearth.Version, error) {
-	if f := r.cache.get(name); f != nil && (qualifier == "" || qualifier == hearth.Latest) {
-		return f, &f.Latest, nil
+	l := r.cache.find(name)
+	if l == nil {
+		return nil, nil, r.notFound(name, qualifier)
 	}
-	return nil, nil, r.notFound(name, qualifier)
+	if qualifier == "" || qualifier == hearth.Latest {
+		return l.function, &l.function.Latest, nil
+	}
+	to, ok := l.routes[qualifier]
+	switch {
+	case !ok:
+		return nil, nil, r.notFound(name, qualifier)
+	case to.also != nil && r.cfg.Random() < to.threshold:
+		return l.function, to.also, nil
+	}
+	return l.function, to.version, nil
 }
 
 // Get finds a function by its bare name. The error is a *hearth.Error with ErrNotFound.
@@ -227,17 +255,6 @@ func (r *Registry) hear(change store.Change, loading bool) {
 		r.removeLocked(e.Key, e.Revision)
 	}
 	r.passLocked(e.Revision)
-}
-
-func decode(e store.Entry) (*hearth.Function, error) {
-	var f hearth.Function
-	if err := json.Unmarshal(e.Value, &f); err != nil {
-		return nil, err
-	}
-	if f.Name != e.Key || f.Latest.Function != e.Key {
-		return nil, fmt.Errorf("it is that of %q", f.Name)
-	}
-	return &f, nil
 }
 
 // passLocked notes that the watch has told everything up to revision, so that what
