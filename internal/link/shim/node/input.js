@@ -8,6 +8,7 @@ const FD = 3;
 const HEADER = 12;
 const READ = 64 * 1024;
 const MORE = 1;
+const HTTP = 8;
 
 // listen reads frames until the host closes the connection, and calls on.init,
 // on.invoke, on.cancel, on.shutdown and on.end. It returns the socket.
@@ -52,7 +53,8 @@ function listen(on) {
   }
 
   function take(bytes, at, end) {
-    const more = (bytes[at + 5] & MORE) !== 0;
+    const flags = bytes[at + 5];
+    const more = (flags & MORE) !== 0;
     const stream = bytes.readUInt32LE(at + 8);
     const body = at + HEADER;
     switch (bytes[at + 4]) {
@@ -60,7 +62,7 @@ function listen(on) {
         on.init(bytes.toString('utf8', body, end));
         break;
       case 2:
-        invoke(bytes, body, end, stream, more);
+        invoke(bytes, body, end, stream, flags);
         break;
       case 3:
         data(bytes, body, end, stream, more);
@@ -74,8 +76,8 @@ function listen(on) {
     }
   }
 
-  function invoke(bytes, at, end, stream, more) {
-    const request = { stream, deadline: 0, id: '', arn: '', trace: '', client: '' };
+  function invoke(bytes, at, end, stream, flags) {
+    const request = { stream, deadline: 0, id: '', arn: '', trace: '', client: '', http: (flags & HTTP) !== 0 };
     request.deadline = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 0x100000000;
     at += 8;
     // One call into native code for three strings: they are all ASCII.
@@ -88,7 +90,7 @@ function listen(on) {
     request.trace = meta.slice(arnEnd + 2 - at);
     const clientEnd = traceEnd + 2 + bytes.readUInt16LE(traceEnd);
     if (clientEnd > traceEnd + 2) request.client = bytes.utf8Slice(traceEnd + 2, clientEnd);
-    if (more) {
+    if ((flags & MORE) !== 0) {
       partial.set(stream, { request, parts: [Buffer.from(bytes.subarray(clientEnd, end))] });
     } else {
       on.invoke(request, bytes.utf8Slice(clientEnd, end));

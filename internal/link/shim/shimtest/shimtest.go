@@ -30,7 +30,8 @@ type Options struct {
 	Interpreter string
 	Files       map[string]string // the code, by path below the task root
 	Handler     string
-	Slots       int // over 1: the concurrent model
+	Dialect     string // a hearth.Dialect's name; "" is aws
+	Slots       int    // over 1: the concurrent model
 	Concurrent  bool
 	Env         map[string]string // of the function
 	// ProcessEnv is the environment that the process starts with.
@@ -103,7 +104,7 @@ func (in *Instance) init(o Options, slots int) link.Init {
 		most = hearth.MaxPayloadBytes
 	}
 	return link.Init{
-		Handler: o.Handler, TaskRoot: in.TaskRoot, Env: o.Env, Model: model, Slots: slots,
+		Handler: o.Handler, Dialect: o.Dialect, TaskRoot: in.TaskRoot, Env: o.Env, Model: model, Slots: slots,
 		Function: "hello", Version: "7", MemoryMB: 256,
 		ARN:      "arn:aws:lambda:us-east-1:000000000000:function:hello",
 		LogGroup: "/aws/lambda/hello", LogStream: "2026/11/21/[7]i0123456789ab", MaxResponseBytes: most,

@@ -10,10 +10,11 @@ _U64, _U16 = Struct("<Q"), Struct("<H")
 
 
 class Invocation:
-    __slots__ = ("stream", "deadline", "request_id", "arn", "trace_id", "client_context", "payload", "done", "cancelled", "partials")
+    __slots__ = ("stream", "deadline", "request_id", "arn", "trace_id", "client_context", "payload", "http", "done", "cancelled", "partials")
 
-    def __init__(self, stream, body):
+    def __init__(self, stream, body, flags):
         self.stream = stream
+        self.http = bool(flags & 8)  # the payload was made of an HTTP request
         self.done = False  # its RESULT is on the way; guarded by the writer's order
         self.cancelled = False
         self.partials = {}  # unfinished lines, by thread and descriptor
@@ -44,7 +45,7 @@ class Intake:
         ready = []
         for kind, flags, stream, body in frames:
             if kind == 2:  # INVOKE
-                invocation = self.active[stream] = Invocation(stream, body)
+                invocation = self.active[stream] = Invocation(stream, body, flags)
                 if flags & 1:
                     self.partial[stream] = [invocation, [invocation.payload]]
                 else:
