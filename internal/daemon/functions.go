@@ -13,7 +13,7 @@ import (
 )
 
 // follower lets the node follow what happens to functions: new code is fetched and
-// unpacked, instances of what has been replaced or deleted are drained.
+// unpacked, instances of versions that have been replaced or deleted are drained.
 type follower struct {
 	registry *registry.Registry
 	worker   *worker.Worker
@@ -39,21 +39,32 @@ func follow(r *registry.Registry, w *worker.Worker, l *logs.Logs, e *events.Ring
 // change is called by the registry, in order, from one goroutine.
 func (f *follower) change(c registry.Change) {
 	if c.New == nil {
-		f.worker.Drain(c.Old.Name)
+		f.drain(c.Old.Name)
 		f.emit(c.Old.Name, "function.deleted")
 		if err := f.logs.Drop(c.Old.Name); err != nil {
 			f.log.Warn("logs not removed", "function", c.Old.Name, "err", err)
 		}
 		return
 	}
-	latest := &c.New.Latest
-	f.worker.Drain(c.New.Name, latest.ID())
+	f.drain(c.New.Name)
 	if c.Old == nil {
 		f.emit(c.New.Name, "function.created")
 	} else {
 		f.emit(c.New.Name, "function.updated")
 	}
-	f.prefetch(latest)
+	if c.Old == nil || c.Old.Latest.ID() != c.New.Latest.ID() {
+		f.prefetch(&c.New.Latest)
+	}
+}
+
+// drain ends the instances of what no name stands for any more. Published versions
+// stay warm whatever becomes of $LATEST. The registry may be ahead of the change that
+// is being handled, so it is asked, and not the change.
+func (f *follower) drain(name string) {
+	f.worker.DrainUnless(name, func(id string) bool {
+		function, err := f.registry.Get(name)
+		return err == nil && function.Has(id)
+	})
 }
 
 func (f *follower) emit(function, kind string) {

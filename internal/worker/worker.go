@@ -134,9 +134,16 @@ func (w *Worker) carryOut(exp pool.Expired) {
 // ones at once, busy ones when they have finished. Invocations that queue for them
 // fail with hearth.ErrMoved. It does not wait.
 func (w *Worker) Drain(function string, keep ...string) {
+	w.DrainUnless(function, func(id string) bool { return slices.Contains(keep, id) })
+}
+
+// DrainUnless is Drain with a question: is the version with this ID still of use? It
+// is asked about versions that have been used on this node, after they were: so who
+// answers from what Resolve reads keeps what an invocation has just been sent to.
+func (w *Worker) DrainUnless(function string, used func(id string) bool) {
 	for _, g := range w.pool.Groups() {
 		v := g.Version()
-		if v.Function == function && !slices.Contains(keep, v.ID()) {
+		if v.Function == function && !used(v.ID()) {
 			destroy, moved := g.Drain(time.Now())
 			w.ended(destroy, moved, errMoved)
 		}
