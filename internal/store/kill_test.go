@@ -43,8 +43,13 @@ func TestKill(t *testing.T) {
 // returns all that was acknowledged.
 func runAndKill(t *testing.T, dir string, n int) []string {
 	t.Helper()
+	return runAndKillAs(t, "write", dir, n)
+}
+
+func runAndKillAs(t *testing.T, part, dir string, n int) []string {
+	t.Helper()
 	cmd := exec.CommandContext(testContext(t), os.Args[0], dir)
-	cmd.Env = append(os.Environ(), childEnv+"=write")
+	cmd.Env = append(os.Environ(), childEnv+"="+part)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 		goleak.VerifyTestMain(m)
 	case "write":
 		writeUntilKilled(os.Args[1])
+	case "publish":
+		publishUntilKilled(os.Args[1])
 	case "idle":
 		measureIdle(os.Args[1])
 	}

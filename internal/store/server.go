@@ -17,6 +17,10 @@ import (
 // when its last end was not a clean one.
 const startTimeout = 60 * time.Second
 
+// maxPayload is that of the embedded engine: an event of 1 MB with all that is known of
+// it, or the record of its end, which holds the event and its answer.
+const maxPayload = 4 << 20
+
 // serverOptions are for one process that talks to itself: no listener, no
 // monitoring, no system account, no signals, and a small memory store, which holds
 // nothing but the state of the watches.
@@ -25,6 +29,7 @@ func serverOptions(dir string) *server.Options {
 		ServerName: "hearth",
 		DontListen: true,
 		NoSigs:     true,
+		MaxPayload: maxPayload,
 
 		JetStream:              true,
 		StoreDir:               dir,
