@@ -227,6 +227,10 @@ func (s *suite) mustHaveNoProcesses(t *testing.T, dir string) {
 	t.Errorf("processes are left: %s", strings.Join(left, "\n"))
 }
 
+// Holding tells that this process runs the test only to hold sandboxes and to be
+// killed: whatever it makes besides will stay.
+func Holding() bool { return os.Getenv(holdEnv) != "" }
+
 // hold runs in a process of its own, which is killed while it holds sandboxes.
 func hold(t *testing.T, h Harness, dir string) {
 	s := &suite{Harness: h, shim: os.Getenv(holdEnv + "_SHIM"), code: os.Getenv(holdEnv + "_CODE")}

