@@ -11,7 +11,7 @@ const MORE = 1;
 const HTTP = 8;
 
 // listen reads frames until the host closes the connection, and calls on.init,
-// on.invoke, on.cancel, on.shutdown and on.end. It returns the socket.
+// on.invoke, on.cancel, on.window, on.shutdown and on.end. It returns the socket.
 function listen(on) {
   const partial = new Map(); // by stream: invocations whose payload is not complete
   let rest = Buffer.allocUnsafeSlow(0); // the beginning of a frame
@@ -72,6 +72,9 @@ function listen(on) {
         break;
       case 5:
         on.shutdown(bytes.readUInt32LE(body));
+        break;
+      case 6:
+        on.window(stream, bytes.readUInt32LE(body));
         break;
     }
   }

@@ -5,8 +5,10 @@
 const failures = require('./failures.js');
 const logs = require('./logs.js');
 const output = require('./output.js');
+const stream = require('./stream.js');
 
 const FAILED = 2;
+const MAX_LAST = 16 * 1024; // bytes of a failure document after a streamed response
 
 // The owner's code may replace these.
 const { parse, stringify } = JSON;
@@ -16,6 +18,7 @@ const { now } = Date;
 let settings = null;
 let handler = null;
 let exclusive = true;
+let streaming = false; // the handler writes its response to a stream
 let mayCallBack = false; // the handler can get hold of callback or context
 let socket = null;
 
@@ -55,6 +58,9 @@ class Invocation {
     this.context = null;
     this.promised = false; // the handler returned a promise
     this.held = undefined; // callback's value, while the event loop empties
+    this.response = null; // the stream that the handler writes to
+    this.settled = false; // the streaming handler's promise is
+    this.closed = false; // the stream is
     this.ended = false;
   }
 
@@ -99,18 +105,46 @@ class Invocation {
   fail(thrown) {
     if (this.ended) return;
     logs.line('ERROR', 2, `Invoke Error ${failures.forLog(thrown)}`);
-    this.end(FAILED, failures.document(thrown, settings.maxResponseBytes));
+    this.end(FAILED, failures.document(thrown, this.response === null ? settings.maxResponseBytes : MAX_LAST));
   }
 
   end(flags, text) {
     logs.complete(this, this.stream);
-    output.result(this.stream, flags, text);
     this.ended = true;
+    if (this.response === null || !this.response.finish(flags === FAILED ? text : null)) {
+      output.result(this.stream, flags, text);
+    }
     this.request = this.payload = this.held = undefined;
     if (quiet.delete(this) && quiet.size === 0) socket.ref();
   }
 
+  // settle: a streaming handler has done its part. As on Lambda, its result is not
+  // the response, and the stream may end later.
+  settle() {
+    this.settled = true;
+    if (this.closed) this.onStreamClosed();
+  }
+
+  onStreamClosed() {
+    this.closed = true;
+    if (!this.settled || this.ended) return;
+    if (this.response.writableFinished) this.end(0, '');
+    else this.fail(new failures.RuntimeError('Runtime.StreamError',
+      'The response stream was closed before it was ended. Call responseStream.end() when everything is written.'));
+  }
+
+  // stall and resume: the host has no room for more of the response. It will have,
+  // so nothing that the event loop is empty of matters meanwhile.
+  stall() {
+    if (quiet.delete(this) && quiet.size === 0) socket.ref();
+  }
+
+  resume() {
+    if (exclusive && this.promised && !this.ended) this.awaitQuiet();
+  }
+
   awaitQuiet() {
+    if (quiet.has(this)) return;
     quiet.add(this);
     if (quiet.size === 1) socket.unref();
   }
@@ -119,6 +153,9 @@ class Invocation {
   onQuiet() {
     if (this.held !== undefined) {
       this.succeed(this.held.value);
+    } else if (this.settled) {
+      this.fail(new failures.RuntimeError('Runtime.StreamError',
+        'The response stream was never ended, and nothing is left in the event loop. Call responseStream.end().'));
     } else if (this.promised) {
       this.fail(new failures.RuntimeError('Runtime.NodeJsExit',
         'The handler returned a promise that can never settle: nothing is left in the event loop. ' +
@@ -153,6 +190,10 @@ function call(inv) {
     inv.context = new Context(inv, request);
     const event = inv.payload === '' ? {} : parse(inv.payload);
     inv.payload = undefined;
+    if (streaming) {
+      callStreaming(inv, event);
+      return;
+    }
     result = handler(event, inv.context, (err, value) => inv.callback(err, value));
   } catch (err) {
     inv.fail(err);
@@ -174,6 +215,13 @@ function call(inv) {
   }
 }
 
+function callStreaming(inv, event) {
+  inv.response = stream.create(inv, handler);
+  inv.promised = true;
+  if (exclusive) inv.awaitQuiet();
+  Promise.resolve(handler(event, inv.response, inv.context)).then(() => inv.settle(), (err) => inv.fail(err));
+}
+
 let lastTrace = '';
 
 function setTrace(trace) {
@@ -188,6 +236,7 @@ function become(init, fn, hostSocket) {
   settings = { ...init, memory: String(init.memoryMB) };
   handler = fn;
   exclusive = init.model !== 'concurrent';
+  streaming = stream.streams(fn);
   mayCallBack = fn.length > 1 || /\.\.\.|\barguments\b|\[native code\]/.test(Function.prototype.toString.call(fn));
   socket = hostSocket;
 }

@@ -15,6 +15,7 @@ const input = require('./input.js');
 const invocation = require('./invocation.js');
 const loader = require('./loader.js');
 const logs = require('./logs.js');
+const stream = require('./stream.js');
 
 const MAX_DOCUMENT = 16 * 1024; // bytes of an INIT_ERROR
 const UNCAUGHT = 129; // exit codes as Lambda's runtime has them
@@ -44,6 +45,7 @@ async function onInit(text) {
     process.chdir(init.taskRoot);
   } catch { /* the loader says what is missing */ }
   hide();
+  stream.install();
   logs.follow(concurrent);
   try {
     invocation.become(init, await loader.load(init.taskRoot, init.handler), socket);
@@ -130,7 +132,8 @@ logs.capture();
 const socket = input.listen({
   init: onInit,
   invoke: invocation.invoke,
-  cancel() {}, // the handler cannot be interrupted; its result is dropped by the host
+  cancel: stream.cancel, // the handler cannot be interrupted; its result is dropped by the host
+  window: stream.window,
   shutdown: onShutdown,
   end: () => leave(0),
 });

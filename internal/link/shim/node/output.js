@@ -59,6 +59,18 @@ function result(stream, flags, text) {
   schedule();
 }
 
+// bytes adds a frame: a head of one byte for each character, and at most CHUNK bytes
+// of a buffer.
+function bytes(type, flags, stream, head, body, from, to) {
+  const length = head.length + to - from;
+  if (out.length - used < HEADER + length) makeRoom(HEADER + length);
+  header(used, type, flags, stream, length);
+  out.latin1Write(head, used + HEADER);
+  body.copy(out, used + HEADER + head.length, from, to);
+  used += HEADER + length;
+  schedule();
+}
+
 // log adds log text, split at CHUNK / 4 characters, never inside a character.
 function log(stream, fd, text) {
   let from = 0;
@@ -167,4 +179,4 @@ function finish() {
   } while (large.length > 0 && !dead);
 }
 
-module.exports = { TYPE, CHUNK, frame, result, log, finish };
+module.exports = { TYPE, CHUNK, bytes, frame, result, log, finish };
