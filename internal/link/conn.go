@@ -54,6 +54,7 @@ type Conn struct {
 	initErr    error
 	done       chan struct{} // closed by the reader, last of all
 	err        error         // set before done is closed
+	lost       int           // likewise
 	goroutines sync.WaitGroup
 
 	// One writer at a time uses these: the goroutine that set writing.
@@ -194,6 +195,17 @@ func (c *Conn) Err() error {
 		return c.err
 	default:
 		return nil
+	}
+}
+
+// Lost is how many calls the end of the connection took along, without those that had
+// been cancelled. It is known once Done is closed.
+func (c *Conn) Lost() int {
+	select {
+	case <-c.done:
+		return c.lost
+	default:
+		return 0
 	}
 }
 

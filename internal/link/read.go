@@ -32,6 +32,9 @@ func (c *Conn) run() {
 		if call != nil {
 			c.table.remove(call)
 			orphans = append(orphans, call)
+			if !call.cancelled {
+				c.lost++
+			}
 		}
 	}
 	c.pending, c.large = nil, nil

@@ -89,7 +89,8 @@ func (w *Worker) serve(inst *instance) {
 	if stats, err := inst.sb.Stats(); err == nil {
 		inst.end.peakMB = mb(stats.PeakMemoryBytes)
 	}
-	inst.end.inFlight = inst.pooled.Info().InFlight
+	inst.conn.Close() // those in flight wait for the verdict now
+	inst.end.inFlight = inst.conn.Lost()
 	if byItself {
 		doc := inst.end.failure("-")
 		inst.log.Platform(time.Now(), doc.ErrorType+": "+doc.ErrorMessage)

@@ -91,7 +91,20 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.tasks.Go(w.expire)
+	w.tasks.Go(w.compileShims)
 	return w, nil
+}
+
+// compileShims makes Python's start shorter. Instances that start before it is done
+// are merely slower.
+func (w *Worker) compileShims() {
+	python, ok := w.cfg.Interpreters[hearth.LangPython]
+	if !ok {
+		return
+	}
+	if err := shim.CompilePython(w.ctx, python, w.cfg.ShimDir); err != nil && w.ctx.Err() == nil {
+		w.cfg.Log.Warn("the Python shim is not compiled ahead; Python instances start more slowly", "err", err)
+	}
 }
 
 // expire carries out what time alone decides, until the worker closes.
