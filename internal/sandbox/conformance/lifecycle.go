@@ -64,7 +64,7 @@ func backPressure(t *testing.T, s *suite) {
 	if err := in.send("print", strconv.Itoa(size)); err != nil {
 		t.Fatal(err)
 	}
-	awaitBlockedWriter(t, sb.PID())
+	awaitBlockedWriter(t, command(t, sb.PID()))
 	for i := range size / 16 {
 		var line [16]byte
 		if _, err := io.ReadFull(sb.Output(), line[:]); err != nil {
@@ -74,6 +74,25 @@ func backPressure(t *testing.T, s *suite) {
 			t.Fatalf("line %d is %q", i, line)
 		}
 	}
+}
+
+// command is the process that runs the sandbox's command: the first one, or its child
+// where the driver has put an init before it.
+func command(t *testing.T, first int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", first, first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	children := strings.Fields(string(b))
+	if len(children) == 0 {
+		return first
+	}
+	pid, err := strconv.Atoi(children[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 // awaitBlockedWriter waits until a thread of the process waits for room in a pipe.
@@ -116,8 +135,8 @@ func exits(t *testing.T, s *suite) {
 		t.Errorf("killed: %+v", exit)
 	}
 	in = s.start(t, d)
-	in.must("echo", "ready")                                  // it handles signals by now
-	if err := unix.Kill(in.PID(), unix.SIGABRT); err != nil { // a Go program tells and exits with 2
+	in.must("echo", "ready")                                              // it handles signals by now
+	if err := unix.Kill(command(t, in.PID()), unix.SIGABRT); err != nil { // a Go program tells and exits with 2
 		t.Fatal(err)
 	}
 	if exit := in.ended(); exit.Code == 0 || exit.OOM {

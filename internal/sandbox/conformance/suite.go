@@ -64,6 +64,7 @@ func Run(t *testing.T, h Harness) {
 		{"FileSystemIsReadOnly", readOnly},
 		{"HostIsInvisible", hostInvisible},
 		{"ProcFileSystem", procFileSystem},
+		{"Orphans", orphans},
 		{"Descriptors", descriptors},
 		{"TmpLimit", tmpLimit},
 		{"TmpOnDisk", tmpOnDisk},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 
 	"hearth/internal/sandbox"
@@ -120,13 +121,24 @@ func (b *box) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// finish completes the word on how the first process ended.
+// finish completes the word on how the first process ended. That is init, which tells
+// of its child by a status.
 func (b *box) finish(e *sandbox.Exit) {
+	if s := syscall.Signal(e.Code - 128); e.Signal == nil && slices.Contains(deadly, s) {
+		e.Signal = s
+	}
 	if e.Signal != syscall.SIGKILL {
 		return
 	}
 	kills, err := b.group.OOMKills()
 	e.OOM = err == nil && kills > 0
+}
+
+// deadly are the signals that statuses above 128 are taken for. Others are left alone:
+// node itself ends with 128 and 129.
+var deadly = []syscall.Signal{
+	syscall.SIGILL, syscall.SIGTRAP, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE,
+	syscall.SIGKILL, syscall.SIGSEGV, syscall.SIGTERM,
 }
 
 func (b *box) ID() string            { return b.id }

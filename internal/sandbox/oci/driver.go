@@ -136,6 +136,9 @@ func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox,
 	if err := check(&spec); err != nil {
 		return nil, err
 	}
+	if err := d.checkProgram(&spec); err != nil {
+		return nil, err
+	}
 	b, err := d.admit(&spec)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -104,6 +105,12 @@ func (d *Driver) spec(s *sandbox.Spec, b *bundle) (*specs.Spec, error) {
 	}, nil
 }
 
+// initArgs is the sandbox's first process: a shell that runs the command, waits for it
+// and for every orphan, and ends with its status. Without it the command would be
+// process 1: orphans would stay zombies until they fill the pids limit, and the kernel
+// would hide abort(3) and kill(2) from a process that uses them on itself (ADR 8).
+var initArgs = []string{"/bin/sh", "-c", `"$@"; exit $?`, "init"}
+
 func process(s *sandbox.Spec) *specs.Process {
 	cwd := "/"
 	if s.CodeDir != "" {
@@ -112,7 +119,7 @@ func process(s *sandbox.Spec) *specs.Process {
 	oom := oomScore
 	return &specs.Process{
 		User:            specs.User{UID: rootfs.UID, GID: rootfs.GID},
-		Args:            s.Args,
+		Args:            append(slices.Clone(initArgs), s.Args...),
 		Env:             s.Env,
 		Cwd:             cwd,
 		Capabilities:    &specs.LinuxCapabilities{}, // none at all

@@ -63,6 +63,15 @@ var operations = map[string]func(args []string) (reply, error){
 	"burn":  burn,
 	"print": printBytes,
 	"exit":  func(a []string) (reply, error) { os.Exit(int(number(a[0]))); return reply{}, nil },
+	// orphans starts so many processes whose parent ends before them.
+	"orphans": func(a []string) (reply, error) {
+		for range number(a[0]) {
+			if err := exec.Command("/bin/sh", "-c", "(sleep 0.05) &").Run(); err != nil {
+				return reply{}, err
+			}
+		}
+		return reply{}, nil
+	},
 	"kill": func(a []string) (reply, error) {
 		return reply{}, unix.Kill(int(number(a[0])), unix.Signal(number(a[1])))
 	},
