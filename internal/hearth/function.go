@@ -131,13 +131,16 @@ type Function struct {
 	URL *URLConfig `json:"url,omitempty"`
 	// Async is what becomes of asynchronous invocations of all versions; nil means the
 	// defaults.
-	Async   *AsyncConfig `json:"async,omitempty"`
-	Created time.Time    `json:"created"`
+	Async *AsyncConfig `json:"async,omitempty"`
+	// Routes are paths under /http/ at which it answers, beside /fn/NAME/.
+	Routes  []HTTPRoute `json:"routes,omitempty"`
+	Created time.Time   `json:"created"`
 }
 
 // URLConfig is Lambda's FunctionUrlConfig.
 type URLConfig struct {
-	AuthType     string    `json:"authType"` // NONE or AWS_IAM
+	AuthType     string    `json:"authType"`             // NONE or AWS_IAM
+	InvokeMode   string    `json:"invokeMode,omitempty"` // BUFFERED ("" too) or RESPONSE_STREAM
 	Created      time.Time `json:"created"`
 	LastModified time.Time `json:"lastModified"`
 }
@@ -150,6 +153,7 @@ func (f *Function) Clone() *Function {
 	g.Versions = slices.Clone(f.Versions)
 	g.Aliases = slices.Clone(f.Aliases)
 	g.Tags = maps.Clone(f.Tags)
+	g.Routes = slices.Clone(f.Routes)
 	if f.Reserved != nil {
 		n := *f.Reserved
 		g.Reserved = &n

@@ -103,6 +103,9 @@ func (f *Function) Validate() error {
 	if err := f.Async.Validate(); err != nil {
 		return err
 	}
+	if err := validateRoutes(f.Routes); err != nil {
+		return err
+	}
 	return ValidateTags(f.Tags)
 }
 
