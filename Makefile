@@ -7,7 +7,7 @@ VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test lint docs install clean
+.PHONY: help build demo demo-stop test lint bench docs install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test: ## test everything (as root also containers and networks)
 lint: ## format, vet, staticcheck, and the syntax of scripts and shims
 	@scripts/install.sh
 	@scripts/lint.sh
+
+bench: build ## measure against a plain node server; writes docs/benchmarks.md (minutes)
+	@scripts/install.sh --bench
+	@scripts/bench.sh
 
 docs: ## write docs/reference anew from the commands
 	go test ./internal/cli -run TestReference -update

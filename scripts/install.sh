@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Hearth needs and this machine lacks, on Debian and Ubuntu. Says
-# nothing when nothing is missing. With --test also what only the tests need.
+# nothing when nothing is missing. With --test also what only the tests need, with --bench what
+# only the benchmarks need.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -37,6 +38,9 @@ need mkfs.ext4 e2fsprogs
 need losetup util-linux mount
 if [ "${1:-}" = --test ]; then
   need gcc gcc libc6-dev # for the race detector
+fi
+if [ "${1:-}" = --bench ]; then
+  need wrk wrk
 fi
 if ! go_works; then
   missing+=(go)
