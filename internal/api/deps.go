@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 
+	"hearth/internal/async"
 	"hearth/internal/events"
 	"hearth/internal/hearth"
 	"hearth/internal/invoke"
@@ -20,6 +21,13 @@ type Functions interface {
 	// Update changes a function, its code, or both, in one step.
 	Update(ctx context.Context, name string, u registry.Update) (*hearth.Function, error)
 	Delete(ctx context.Context, name string) error
+	// Publish makes a version of what the function is now, or returns the last one if
+	// nothing has changed since.
+	Publish(ctx context.Context, name string, p registry.Publish) (*hearth.Function, *hearth.Version, error)
+	DeleteVersion(ctx context.Context, name, number string) error
+	CreateAlias(ctx context.Context, name string, a hearth.Alias) (hearth.Alias, error)
+	UpdateAlias(ctx context.Context, name, alias string, u registry.AliasUpdate) (hearth.Alias, error)
+	DeleteAlias(ctx context.Context, name, alias string) error
 	// Get, List (sorted by name), Resolve and State read memory only.
 	Get(name string) (*hearth.Function, error)
 	List() []*hearth.Function
@@ -34,6 +42,26 @@ type Functions interface {
 // caller's and are used again. The Result is the caller's from then on.
 type Invoker interface {
 	Invoke(ctx context.Context, r *invoke.Request) (*hearth.Result, error)
+}
+
+// Async takes events that are invoked later, at least once. Errors are *hearth.Error.
+type Async interface {
+	// Submit returns once the event is on disk. It does not use e.Payload afterwards.
+	Submit(ctx context.Context, e async.Event) error
+	// Status tells of one event by its request id.
+	Status(ctx context.Context, id string) (hearth.EventStatus, error)
+	// Backlogs lists the functions that have, or had, something queued.
+	Backlogs(ctx context.Context) ([]hearth.Backlog, error)
+	Backlog(ctx context.Context, function string) (hearth.Backlog, error)
+	// DeadLetters lists those after a key, without payloads; of all functions if
+	// function is "".
+	DeadLetters(ctx context.Context, function string, after uint64, limit int) ([]hearth.DeadLetter, error)
+	// DeadLetter reads one, with its payload.
+	DeadLetter(ctx context.Context, key uint64) (hearth.DeadLetter, error)
+	// Replay submits it again, as a new event, and then removes it.
+	Replay(ctx context.Context, key uint64) (id string, err error)
+	DeleteDeadLetter(ctx context.Context, key uint64) error
+	PurgeDeadLetters(ctx context.Context, function string) (n int, err error)
 }
 
 // Platform tells how the node is doing.
@@ -61,10 +89,12 @@ type Events interface {
 	Follow(ctx context.Context, seq uint64, filter events.Filter) iter.Seq[hearth.Event]
 }
 
-// Deps is what a Server stands on. All of it is needed, and outlives the Server.
+// Deps is what a Server stands on. All of it but Async is needed, and outlives the
+// Server. Without Async there are no asynchronous invocations, and it says so.
 type Deps struct {
 	Functions Functions
 	Invoker   Invoker
+	Async     Async
 	Platform  Platform
 	Logs      Logs
 	Events    Events

@@ -23,6 +23,16 @@ func (s *Server) hearthRoutes() []route {
 		{"DELETE", function, (*Server).removeFunction},
 		{"GET", function + "/code", (*Server).code},
 		{"GET", function + "/logs", (*Server).logs},
+		{"GET", function + "/versions", (*Server).versionDocs},
+		{"GET", function + "/aliases", (*Server).aliasDocs},
+		{"POST", function + "/aliases/{}/rollback", (*Server).rollback},
+		{"GET", "/hearth/v1/async", (*Server).backlogs},
+		{"GET", "/hearth/v1/async/events/{}", (*Server).eventStatus},
+		{"GET", "/hearth/v1/dead-letters", (*Server).deadLetters},
+		{"DELETE", "/hearth/v1/dead-letters", (*Server).purgeDeadLetters},
+		{"GET", "/hearth/v1/dead-letters/{}", (*Server).deadLetter},
+		{"DELETE", "/hearth/v1/dead-letters/{}", (*Server).deleteDeadLetter},
+		{"POST", "/hearth/v1/dead-letters/{}/replay", (*Server).replay},
 	}
 }
 
@@ -55,6 +65,10 @@ type functionDoc struct {
 	Tags      map[string]string    `json:"tags,omitempty"`
 	Created   time.Time            `json:"created"`
 	Latest    versionDoc           `json:"latest"`
+	// Published is the number of the version published last, Aliases where each leads.
+	Published int                 `json:"published,omitempty"`
+	Aliases   []hearth.Alias      `json:"aliases,omitempty"`
+	Async     *hearth.AsyncConfig `json:"async,omitempty"`
 }
 
 type versionDoc struct {
@@ -158,10 +172,14 @@ func (s *Server) docOf(r *request, f *hearth.Function, alive map[string]int) fun
 		State: s.deps.Functions.State(f.Name),
 		Model: v.Config.Model, Slots: v.Config.Slots(), MemoryMB: v.Config.MemoryMB, KeepAlive: span(v.Config.KeepAlive),
 		Instances: alive[f.Name], Reserved: f.Reserved, Tags: f.Tags, Created: f.Created,
-		Latest: versionDoc{
-			Number: v.Number, Revision: v.Revision, Identity: v.Identity, LastModified: v.LastModified,
-			Code: v.Code, Config: configDocOf(&v.Config),
-		},
+		Latest: versionDocOf(v), Published: f.Published, Aliases: f.Aliases, Async: f.Async,
+	}
+}
+
+func versionDocOf(v *hearth.Version) versionDoc {
+	return versionDoc{
+		Number: v.Number, Revision: v.Revision, Identity: v.Identity, LastModified: v.LastModified,
+		Code: v.Code, Config: configDocOf(&v.Config),
 	}
 }
 
@@ -215,20 +233,25 @@ func (s *Server) removeFunction(r *request) error {
 	return nil
 }
 
-// code sends the function's archive.
+// code sends the archive of the function, or of the version that is asked for.
 func (s *Server) code(r *request) error {
 	f, err := s.named(r)
 	if err != nil {
 		return err
 	}
-	archive, err := s.deps.Functions.OpenCode(s.work, f.Latest.Code.Digest)
+	number := r.query.get("version")
+	v := f.Version(number)
+	if v == nil {
+		return hearth.Errorf(hearth.ErrNotFound, "Function %s has no version %s. GET /hearth/v1/functions/%s/versions lists those that exist.", f.Name, clip(number), f.Name)
+	}
+	archive, err := s.deps.Functions.OpenCode(s.work, v.Code.Digest)
 	if err != nil {
 		return err
 	}
 	h := &r.ctx.Response.Header
 	r.ctx.SetContentType("application/zip")
 	h.Set("Content-Disposition", `attachment; filename="`+f.Name+`.zip"`)
-	h.Set("Etag", `"`+f.Latest.Code.Digest+`"`)
-	r.ctx.SetBodyStream(archive, int(f.Latest.Code.Size)) // closed by fasthttp
+	h.Set("Etag", `"`+v.Code.Digest+`"`)
+	r.ctx.SetBodyStream(archive, int(v.Code.Size)) // closed by fasthttp
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"hearth/internal/async"
 	"hearth/internal/hearth"
 	"hearth/internal/invoke"
 )
@@ -52,7 +53,7 @@ func (s *Server) invoke(ctx *fasthttp.RequestCtx, segment, query []byte) {
 	}
 	c.req.ID = id
 	if kind := ctx.Request.Header.Peek("X-Amz-Invocation-Type"); len(kind) > 0 && string(kind) != "RequestResponse" {
-		s.invokeOtherwise(ctx, id, string(kind), t)
+		s.invokeOtherwise(ctx, &c.req, string(kind), t)
 		return
 	}
 	result, err := s.deps.Invoker.Invoke(s.work, &c.req)
@@ -100,28 +101,51 @@ func (s *Server) prepare(ctx *fasthttp.RequestCtx, r *invoke.Request, segment, q
 }
 
 // invokeOtherwise serves the invocation types that want no answer.
-func (s *Server) invokeOtherwise(ctx *fasthttp.RequestCtx, id, kind string, t *functionTarget) {
+func (s *Server) invokeOtherwise(ctx *fasthttp.RequestCtx, r *invoke.Request, kind string, t *functionTarget) {
 	var err error
 	switch kind {
 	case "DryRun":
 		if _, _, err = s.deps.Functions.Resolve(t.name, t.qualifier); err == nil {
-			ctx.Response.Header.Set("X-Amzn-Requestid", id)
+			ctx.Response.Header.Set("X-Amzn-Requestid", r.ID)
 			ctx.SetStatusCode(fasthttp.StatusNoContent)
 			return
 		}
 		err = t.explain(err)
 	case "Event":
-		err = hearth.Errorf(hearth.ErrNotImplemented, "Asynchronous invocation (X-Amz-Invocation-Type: Event) is not there yet in this version of Hearth. Invoke with RequestResponse.")
+		if err = s.submit(r, t); err == nil {
+			ctx.Response.Header.Set("X-Amzn-Requestid", r.ID)
+			ctx.SetStatusCode(fasthttp.StatusAccepted)
+			return
+		}
 	default:
 		err = hearth.Errorf(hearth.ErrInvalid, "1 validation error detected: Value '%s' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]", clip(kind))
 	}
-	s.failLambda(ctx, id, err)
+	s.failLambda(ctx, r.ID, err)
+}
+
+// submit hands an event over to be invoked later. It returns once the event is on disk.
+func (s *Server) submit(r *invoke.Request, t *functionTarget) error {
+	if len(r.Payload) > hearth.MaxAsyncPayloadBytes {
+		return hearth.Errorf(hearth.ErrTooLarge, "Request must be smaller than %d bytes for the InvokeFunction operation with InvocationType Event; it has %d.",
+			hearth.MaxAsyncPayloadBytes, len(r.Payload))
+	}
+	if _, _, err := s.deps.Functions.Resolve(t.name, t.qualifier); err != nil {
+		return t.explain(err)
+	}
+	return s.deps.Async.Submit(s.work, async.Event{
+		ID: r.ID, Function: r.Function, Qualifier: r.Qualifier, Payload: r.Payload,
+		ClientContext: r.ClientContext, TraceID: r.TraceID, InvokedARN: r.InvokedARN,
+	})
 }
 
 func writeResult(ctx *fasthttp.RequestCtx, id string, result *hearth.Result, wantLog bool) {
 	h := &ctx.Response.Header
 	h.Set("X-Amzn-Requestid", id)
-	h.Set("X-Amz-Executed-Version", hearth.Latest)
+	if result.Version != "" {
+		h.Set("X-Amz-Executed-Version", result.Version)
+	} else {
+		h.Set("X-Amz-Executed-Version", hearth.Latest)
+	}
 	if result.FunctionError != "" {
 		h.Set("X-Amz-Function-Error", result.FunctionError)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // lambdaRoutes are Lambda's operations. Most calls of Invoke go another, shorter way
-// (see route). Those that read what cannot exist yet (versions, aliases, …) tell the truth: there are none.
+// (see route). Those that read what cannot exist yet tell the truth: there is none.
 func (s *Server) lambdaRoutes() []route {
 	const function = functionsPath + "/{}"
 	routes := []route{
@@ -23,16 +23,25 @@ func (s *Server) lambdaRoutes() []route {
 		{"GET", function + "/configuration", (*Server).getConfiguration},
 		{"PUT", function + "/configuration", (*Server).updateConfiguration},
 		{"PUT", function + "/code", (*Server).updateCode},
+		{"POST", function + "/versions", (*Server).publishVersion},
 		{"GET", function + "/versions", (*Server).listVersions},
+		{"POST", function + "/aliases", (*Server).createAlias},
 		{"GET", function + "/aliases", (*Server).listAliases},
 		{"GET", function + "/aliases/{}", (*Server).getAlias},
+		{"PUT", function + "/aliases/{}", (*Server).updateAlias},
+		{"DELETE", function + "/aliases/{}", (*Server).deleteAlias},
 		{"GET", function + "/policy", (*Server).getPolicy},
 
 		{"PUT", "/2017-10-31/functions/{}/concurrency", (*Server).putConcurrency},
 		{"DELETE", "/2017-10-31/functions/{}/concurrency", (*Server).deleteConcurrency},
 		{"GET", "/2019-09-30/functions/{}/concurrency", (*Server).getConcurrency},
 		{"GET", "/2019-09-30/functions/{}/provisioned-concurrency", (*Server).getProvisioned},
-		{"GET", "/2019-09-25/functions/{}/event-invoke-config", (*Server).getEventInvokeConfig},
+		{"POST", "/2014-11-13/functions/{}/invoke-async", (*Server).invokeAsync},
+		{"PUT", eventInvokePath, (*Server).putEventInvokeConfig},
+		{"POST", eventInvokePath, (*Server).updateEventInvokeConfig},
+		{"GET", eventInvokePath, (*Server).getEventInvokeConfig},
+		{"DELETE", eventInvokePath, (*Server).deleteEventInvokeConfig},
+		{"GET", eventInvokePath + "/list", (*Server).listEventInvokeConfigs},
 		{"GET", "/2020-06-30/functions/{}/code-signing-config", (*Server).getCodeSigning},
 
 		{"POST", "/2017-03-31/tags/{...}", (*Server).tagResource},
@@ -55,19 +64,11 @@ func (s *Server) lambdaRoutes() []route {
 
 // laterOperations are known and answered with 501, in words.
 var laterOperations = [...]struct{ method, pattern, what string }{
-	{"POST", "/2014-11-13/functions/{}/invoke-async", "Asynchronous invocation (InvokeAsync)"},
 	{"POST", "/2021-11-15/functions/{}/response-streaming-invocations", "Response streaming"},
-	{"POST", functionsPath + "/{}/versions", "Publishing versions"},
-	{"POST", functionsPath + "/{}/aliases", "Making aliases"},
-	{"PUT", functionsPath + "/{}/aliases/{}", "Changing aliases"},
-	{"DELETE", functionsPath + "/{}/aliases/{}", "Deleting aliases"},
 	{"POST", functionsPath + "/{}/policy", "Permissions (Hearth checks none: everyone who can reach this address may invoke)"},
 	{"DELETE", functionsPath + "/{}/policy/{}", "Permissions (Hearth checks none: everyone who can reach this address may invoke)"},
 	{"PUT", "/2019-09-30/functions/{}/provisioned-concurrency", "Provisioned concurrency"},
 	{"DELETE", "/2019-09-30/functions/{}/provisioned-concurrency", "Provisioned concurrency"},
-	{"PUT", "/2019-09-25/functions/{}/event-invoke-config", "Configuring asynchronous invocation"},
-	{"POST", "/2019-09-25/functions/{}/event-invoke-config", "Configuring asynchronous invocation"},
-	{"DELETE", "/2019-09-25/functions/{}/event-invoke-config", "Configuring asynchronous invocation"},
 	{"GET", "/2015-03-31/event-source-mappings", "Event source mappings"},
 	{"POST", "/2015-03-31/event-source-mappings", "Event source mappings"},
 	{"GET", "/2018-10-31/layers", "Layers"},
@@ -129,19 +130,35 @@ func (r *request) ref() (hearth.FunctionRef, error) {
 	return parseRef(r.args[0], r.query.get("Qualifier"))
 }
 
-// get finds the function that the path names.
+// get finds the function that the path names, whatever the qualifier.
 func (s *Server) get(r *request) (hearth.FunctionRef, *hearth.Function, error) {
 	ref, err := r.ref()
 	if err != nil {
 		return ref, nil, err
 	}
-	var f *hearth.Function
-	if ref.Qualifier == "" || ref.Qualifier == hearth.Latest {
-		f, err = s.deps.Functions.Get(ref.Name)
-	} else {
-		f, _, err = s.deps.Functions.Resolve(ref.Name, ref.Qualifier)
+	f, err := s.deps.Functions.Get(ref.Name)
+	if err != nil {
+		return ref, nil, s.notFound(err, ref)
 	}
-	return ref, f, s.notFound(err, ref)
+	return ref, f, nil
+}
+
+// getVersion finds the function and the version that the path names: of an alias with
+// two versions the one that is its own.
+func (s *Server) getVersion(r *request) (hearth.FunctionRef, *hearth.Function, *hearth.Version, error) {
+	ref, f, err := s.get(r)
+	if err != nil {
+		return ref, nil, nil, err
+	}
+	number := ref.Qualifier
+	if a := f.Alias(number); a != nil {
+		number = a.Version
+	}
+	v := f.Version(number)
+	if v == nil {
+		return ref, nil, nil, hearth.Errorf(hearth.ErrNotFound, "Function not found: %s", s.arn(ref.Name, ref.Qualifier))
+	}
+	return ref, f, v, nil
 }
 
 // head finds the function itself, for operations that versions do not have.

@@ -38,7 +38,14 @@ type configuration struct {
 	EphemeralStorage           ephemeralStorage  `json:"EphemeralStorage"`
 	SnapStart                  snapStart         `json:"SnapStart"`
 	LoggingConfig              loggingConfig     `json:"LoggingConfig"`
+	DeadLetterConfig           *deadLetterConfig `json:"DeadLetterConfig,omitempty"`
 	CapacityProviderConfig     *capacityProvider `json:"CapacityProviderConfig,omitempty"`
+}
+
+// deadLetterConfig names where events go that have failed for good. It is the whole
+// function's here, not the version's.
+type deadLetterConfig struct {
+	TargetArn string `json:"TargetArn,omitempty"`
 }
 
 type environment struct {
@@ -77,16 +84,32 @@ type managedInstances struct {
 // lambdaTime is the format of LastModified.
 const lambdaTime = "2006-01-02T15:04:05.000-0700"
 
-// configurationOf describes f to Lambda's clients.
+// configurationOf describes f's $LATEST to Lambda's clients.
 func (s *Server) configurationOf(f *hearth.Function, qualifier string, state hearth.FunctionState) configuration {
-	v, c := &f.Latest, &f.Latest.Config
+	return s.configurationOfVersion(f, &f.Latest, qualifier, state)
+}
+
+// published is the state of a published version: its code was checked before.
+var published = hearth.FunctionState{State: "Active", UpdateStatus: "Successful"}
+
+// stateOf is the state of one of f's versions.
+func (s *Server) stateOf(f *hearth.Function, v *hearth.Version) hearth.FunctionState {
+	if v.Number != hearth.Latest {
+		return published
+	}
+	return s.deps.Functions.State(f.Name)
+}
+
+// configurationOfVersion describes one of f's versions, as the caller qualified it.
+func (s *Server) configurationOfVersion(f *hearth.Function, v *hearth.Version, qualifier string, state hearth.FunctionState) configuration {
+	c := &v.Config
 	conf := configuration{
 		FunctionName: f.Name, FunctionArn: s.arn(f.Name, qualifier),
 		Runtime: c.Runtime, Role: c.Role, Handler: c.Handler, Description: c.Description,
 		CodeSize: v.Code.Size, CodeSha256: base64Digest(v.Code.Digest),
 		Timeout: int((c.Timeout + time.Second - 1) / time.Second), MemorySize: c.MemoryMB,
 		LastModified: v.LastModified.UTC().Format(lambdaTime),
-		Version:      hearth.Latest, RevisionID: v.Revision,
+		Version:      v.Number, RevisionID: v.Revision,
 		TracingConfig: tracingConfig{"PassThrough"},
 		State:         state.State, StateReason: state.Reason, StateReasonCode: state.ReasonCode,
 		LastUpdateStatus: state.UpdateStatus, LastUpdateStatusReason: state.UpdateReason,
@@ -94,7 +117,10 @@ func (s *Server) configurationOf(f *hearth.Function, qualifier string, state hea
 		EphemeralStorage:       ephemeralStorage{c.TmpMB},
 		SnapStart:              snapStart{"None", "Off"},
 		LoggingConfig:          loggingConfig{"Text", "/aws/lambda/" + f.Name},
-		CapacityProviderConfig: s.capacityOf(f),
+		CapacityProviderConfig: s.capacityOf(f, v),
+	}
+	if f.Async != nil && f.Async.DeadLetter != "" {
+		conf.DeadLetterConfig = &deadLetterConfig{f.Async.DeadLetter}
 	}
 	if len(c.Env) > 0 {
 		conf.Environment = &environment{c.Env}
@@ -110,8 +136,8 @@ func (s *Server) configurationOf(f *hearth.Function, qualifier string, state hea
 
 // capacityOf echoes the Managed Instances field, but not to owners who set the
 // model by tag: a tool that compares would want the field gone.
-func (s *Server) capacityOf(f *hearth.Function) *capacityProvider {
-	c := &f.Latest.Config
+func (s *Server) capacityOf(f *hearth.Function, v *hearth.Version) *capacityProvider {
+	c := &v.Config
 	if c.Model != hearth.Concurrent || f.Tags[hearth.TagModel] != "" || f.Tags[hearth.TagMaxConcurrency] != "" {
 		return nil
 	}
@@ -134,6 +160,7 @@ type settings struct {
 	Environment            *environment
 	EphemeralStorage       *ephemeralStorage
 	CapacityProviderConfig *capacityProvider
+	DeadLetterConfig       *deadLetterConfig
 	Architectures          []string
 	Layers                 []string
 	FileSystemConfigs      []struct{}
@@ -170,6 +197,29 @@ func (c *settings) patch() (*hearth.ConfigPatch, error) {
 		p.Model, p.MaxConcurrency = &model, c.CapacityProviderConfig.Managed.MaxConcurrency
 	}
 	return p, nil
+}
+
+// setDeadLetter changes f's dead-letter target if the settings have one; an empty one
+// removes it (Lambda API).
+func (c *settings) setDeadLetter(f *hearth.Function) error {
+	if c.DeadLetterConfig == nil {
+		return nil
+	}
+	a := f.Async.Clone()
+	if a == nil {
+		a = new(hearth.AsyncConfig)
+	}
+	a.DeadLetter = c.DeadLetterConfig.TargetArn
+	f.Async = orNothing(a)
+	return f.Async.Validate()
+}
+
+// orNothing is nil for a configuration that says nothing.
+func orNothing(a *hearth.AsyncConfig) *hearth.AsyncConfig {
+	if a.Equal(new(hearth.AsyncConfig)) {
+		return nil
+	}
+	return a
 }
 
 func checkArchitectures(names []string) error {

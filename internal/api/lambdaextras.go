@@ -260,21 +260,6 @@ func errNoResource() error {
 	return hearth.Errorf(hearth.ErrNotFound, "The resource you requested does not exist.")
 }
 
-func (s *Server) listAliases(r *request) error {
-	if _, _, err := s.head(r, "ListAliases"); err != nil {
-		return err
-	}
-	return s.reply(r, 200, map[string]any{"Aliases": []any{}})
-}
-
-func (s *Server) getAlias(r *request) error {
-	ref, _, err := s.head(r, "GetAlias")
-	if err != nil {
-		return err
-	}
-	return hearth.Errorf(hearth.ErrNotFound, "Cannot find alias arn: %s", s.arn(ref.Name, clip(r.args[1])))
-}
-
 func (s *Server) getPolicy(r *request) error {
 	if _, _, err := s.get(r); err != nil {
 		return err
@@ -290,14 +275,6 @@ func (s *Server) getProvisioned(r *request) error {
 		return s.reply(r, 200, map[string]any{"ProvisionedConcurrencyConfigs": []any{}})
 	}
 	return hearth.Errorf(hearth.ErrNotFound, "No Provisioned Concurrency Config found for this function")
-}
-
-func (s *Server) getEventInvokeConfig(r *request) error {
-	ref, _, err := s.get(r)
-	if err != nil {
-		return err
-	}
-	return hearth.Errorf(hearth.ErrNotFound, "The function %s doesn't have an EventInvokeConfig", s.arn(ref.Name, ref.Qualifier))
 }
 
 func (s *Server) getCodeSigning(r *request) error {

@@ -52,6 +52,9 @@ func (s *Server) createFunction(r *request) error {
 		return err
 	}
 	created, err := s.deps.Functions.Create(s.work, f, archive)
+	if err == nil && in.Publish {
+		return s.publishCreated(r, created)
+	}
 	if hearth.CodeOf(err) == hearth.ErrConflict && err != nil {
 		return hearth.Errorf(hearth.ErrConflict, "Function already exist: %s", f.Name)
 	}
@@ -67,9 +70,6 @@ func (s *Server) createFunction(r *request) error {
 func (in *createInput) function() (*hearth.Function, []byte, error) {
 	if in.PackageType != "" && in.PackageType != "Zip" {
 		return nil, nil, hearth.Errorf(hearth.ErrNotImplemented, "PackageType %s is not there yet in this version of Hearth: send an archive with PackageType Zip.", clip(in.PackageType))
-	}
-	if in.Publish {
-		return nil, nil, errPublish()
 	}
 	ref, err := hearth.ParseFunctionRef(in.FunctionName)
 	if err != nil {
@@ -92,11 +92,21 @@ func (in *createInput) function() (*hearth.Function, []byte, error) {
 	if err := hearth.ApplyTags(f); err != nil {
 		return nil, nil, err
 	}
+	if err := in.setDeadLetter(f); err != nil {
+		return nil, nil, err
+	}
 	return f, archive, f.Validate()
 }
 
-func errPublish() error {
-	return hearth.Errorf(hearth.ErrNotImplemented, "Publishing versions is not there yet in this version of Hearth: leave Publish out, and use $LATEST.")
+// publishCreated publishes what has just been created, unless somebody else has
+// changed it already. Then the function is there and its first version is not, and the
+// answer says so.
+func (s *Server) publishCreated(r *request, f *hearth.Function) error {
+	f, v, err := s.deps.Functions.Publish(s.work, f.Name, registry.Publish{IfRevision: f.Latest.Revision})
+	if err != nil {
+		return err
+	}
+	return s.reply(r, 201, s.configurationOfVersion(f, v, "", published))
 }
 
 type listOutput struct {
@@ -149,13 +159,17 @@ type codeLocation struct {
 }
 
 func (s *Server) getFunction(r *request) error {
-	ref, f, err := s.get(r)
+	ref, f, v, err := s.getVersion(r)
 	if err != nil {
 		return err
 	}
+	location := r.base() + "/hearth/v1/functions/" + f.Name + "/code"
+	if v.Number != hearth.Latest {
+		location += "?version=" + v.Number
+	}
 	out := getOutput{
-		Configuration: s.configurationOf(f, ref.Qualifier, s.deps.Functions.State(f.Name)),
-		Code:          codeLocation{"S3", r.base() + "/hearth/v1/functions/" + f.Name + "/code"},
+		Configuration: s.configurationOfVersion(f, v, ref.Qualifier, s.stateOf(f, v)),
+		Code:          codeLocation{"S3", location},
 		Tags:          f.Tags,
 	}
 	if f.Reserved != nil {
@@ -173,11 +187,11 @@ func (r *request) base() string {
 }
 
 func (s *Server) getConfiguration(r *request) error {
-	ref, f, err := s.get(r)
+	ref, f, v, err := s.getVersion(r)
 	if err != nil {
 		return err
 	}
-	return s.reply(r, 200, s.configurationOf(f, ref.Qualifier, s.deps.Functions.State(f.Name)))
+	return s.reply(r, 200, s.configurationOfVersion(f, v, ref.Qualifier, s.stateOf(f, v)))
 }
 
 type updateConfigurationInput struct {
@@ -196,6 +210,9 @@ func (s *Server) updateConfiguration(r *request) error {
 	}
 	return s.update(r, registry.Update{IfRevision: in.RevisionID, Edit: func(f *hearth.Function) error {
 		patch.Apply(&f.Latest.Config)
+		if err := in.setDeadLetter(f); err != nil {
+			return err
+		}
 		return f.Latest.Config.Validate()
 	}})
 }
@@ -213,9 +230,6 @@ func (s *Server) updateCode(r *request) error {
 	if err := r.decode(&in); err != nil {
 		return err
 	}
-	if in.Publish {
-		return errPublish()
-	}
 	if err := checkArchitectures(in.Architectures); err != nil {
 		return err
 	}
@@ -226,7 +240,7 @@ func (s *Server) updateCode(r *request) error {
 	if in.DryRun {
 		return s.tryCode(r, archive, in.RevisionID)
 	}
-	return s.update(r, registry.Update{IfRevision: in.RevisionID, Zip: archive})
+	return s.update(r, registry.Update{IfRevision: in.RevisionID, Zip: archive, Publish: in.Publish})
 }
 
 // tryCode checks new code and tells what the function would be, without changing it.
@@ -264,29 +278,31 @@ func (s *Server) update(r *request, u registry.Update) error {
 	if err != nil {
 		return s.notFound(err, ref)
 	}
+	if u.Publish && len(f.Versions) > 0 {
+		v := f.Versions[len(f.Versions)-1]
+		return s.reply(r, 200, s.configurationOfVersion(f, v, v.Number, published))
+	}
 	return s.reply(r, 200, s.configurationOf(f, "", s.deps.Functions.State(f.Name)))
 }
 
+// deleteFunction removes a function, or one of its versions if the caller names one.
 func (s *Server) deleteFunction(r *request) error {
 	ref, _, err := s.get(r)
 	if err != nil {
 		return err
 	}
-	if ref.Qualifier != "" {
+	switch {
+	case ref.Qualifier == "":
+		err = s.deps.Functions.Delete(s.work, ref.Name)
+	case hearth.IsVersionNumber(ref.Qualifier):
+		err = s.deps.Functions.DeleteVersion(s.work, ref.Name, ref.Qualifier)
+	case ref.Qualifier == hearth.Latest:
 		return hearth.Errorf(hearth.ErrInvalid, "%s version cannot be deleted without deleting the function.", ref.Qualifier)
+	default:
+		return hearth.Errorf(hearth.ErrInvalid, "Deletion of aliases is not currently supported. Use DeleteAlias for alias %s.", clip(ref.Qualifier))
 	}
-	if err := s.deps.Functions.Delete(s.work, ref.Name); err != nil {
+	if err != nil {
 		return s.notFound(err, ref)
 	}
 	return s.reply(r, 204, nil)
-}
-
-func (s *Server) listVersions(r *request) error {
-	_, f, err := s.head(r, "ListVersionsByFunction")
-	if err != nil {
-		return err
-	}
-	return s.reply(r, 200, map[string]any{
-		"Versions": []configuration{s.configurationOf(f, hearth.Latest, s.deps.Functions.State(f.Name))},
-	})
 }

@@ -25,11 +25,12 @@ type memFunctions struct {
 	functions map[string]*hearth.Function
 	code      map[string][]byte
 	revisions int
+	numbers   map[string]int // of the last versions of deleted functions
 	now       func() time.Time
 }
 
 func newMemFunctions(now func() time.Time) *memFunctions {
-	return &memFunctions{functions: map[string]*hearth.Function{}, code: map[string][]byte{}, now: now}
+	return &memFunctions{functions: map[string]*hearth.Function{}, numbers: map[string]int{}, code: map[string][]byte{}, now: now}
 }
 
 func (m *memFunctions) storeLocked(archive []byte) (hearth.Code, error) {
@@ -96,6 +97,9 @@ func (m *memFunctions) Update(_ context.Context, name string, u registry.Update)
 		return nil, err
 	}
 	m.stampLocked(g)
+	if u.Publish {
+		m.publishLocked(g, nil)
+	}
 	return g, nil
 }
 
@@ -105,6 +109,7 @@ func (m *memFunctions) Delete(_ context.Context, name string) error {
 	if m.functions[name] == nil {
 		return hearth.Errorf(hearth.ErrNotFound, "no function %s", name)
 	}
+	m.numbers[name] = m.functions[name].Published
 	delete(m.functions, name)
 	return nil
 }
@@ -129,10 +134,16 @@ func (m *memFunctions) Resolve(name, qualifier string) (*hearth.Function, *heart
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f := m.functions[name]
-	if f == nil || qualifier != "" && qualifier != hearth.Latest {
+	if f == nil {
 		return nil, nil, hearth.Errorf(hearth.ErrNotFound, "no function %s:%s", name, qualifier)
 	}
-	return f, &f.Latest, nil
+	if a := f.Alias(qualifier); a != nil {
+		qualifier = a.Version
+	}
+	if v := f.Version(qualifier); v != nil {
+		return f, v, nil
+	}
+	return nil, nil, hearth.Errorf(hearth.ErrNotFound, "no function %s:%s", name, qualifier)
 }
 
 func (m *memFunctions) State(string) hearth.FunctionState {
@@ -175,7 +186,7 @@ func (m *memInvoker) Invoke(ctx context.Context, r *invoke.Request) (*hearth.Res
 	m.served[f.Name]++
 	n := m.served[f.Name]
 	m.mu.Unlock()
-	result := &hearth.Result{Instance: "i00000000000a", Seq: n, Cold: n == 1}
+	result := &hearth.Result{Instance: "i00000000000a", Seq: n, Cold: n == 1, Version: v.Number}
 	if r.WantLog {
 		result.LogTail = []byte("START RequestId: " + r.ID + " Version: $LATEST\nEND RequestId: " + r.ID + "\n")
 	}

@@ -91,6 +91,9 @@ func New(cfg Config, deps Deps) *Server {
 		now:   time.Now, newID: hearth.NewRequestID,
 	}
 	s.log = s.cfg.Log
+	if s.deps.Async == nil {
+		s.deps.Async = noAsync{}
+	}
 	s.routes = append(s.lambdaRoutes(), s.hearthRoutes()...)
 	s.calls.New = func() any { return new(call) }
 	s.work, s.abandon = context.WithCancel(context.Background())

@@ -37,6 +37,7 @@ type world struct {
 	addr      string
 	functions *memFunctions
 	invoker   *memInvoker
+	async     *memAsync
 	platform  *memPlatform
 	events    *events.Ring
 	logs      *logs.Logs
@@ -50,11 +51,12 @@ func start(t testing.TB, cfg Config) *world {
 	now := func() time.Time { return at }
 	w := &world{functions: newMemFunctions(now), events: events.New(), logs: logs.New(logs.Config{}), served: make(chan error, 1)}
 	w.invoker = newMemInvoker(w.functions)
+	w.async = &memAsync{now: now, events: map[string]hearth.EventStatus{}}
 	w.platform = &memPlatform{started: at, fns: w.functions}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w.Server = New(cfg, Deps{Functions: w.functions, Invoker: w.invoker, Platform: w.platform, Logs: w.logs, Events: w.events})
+	w.Server = New(cfg, Deps{Functions: w.functions, Invoker: w.invoker, Async: w.async, Platform: w.platform, Logs: w.logs, Events: w.events})
 	var ids atomic.Int64
 	w.now = now
 	w.newID = func() string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", ids.Add(1)) }
@@ -170,6 +172,12 @@ func TestGolden(t *testing.T) {
 				return ""
 			case "log":
 				w.logs.Open(d.CmdArgs[0].Key, "i00000000000a").Line(w.now(), "r1", 1, []byte(d.Input+"\n"))
+				return ""
+			case "disk-full":
+				w.async.full = true
+				return ""
+			case "dead-letter":
+				w.async.bury(d.CmdArgs[0].Key, []byte(d.Input))
 				return ""
 			case "http":
 				return w.golden(t, d.Input)

@@ -65,7 +65,11 @@ assert client.invoke(FunctionName=created["FunctionArn"] + ":$LATEST")["StatusCo
 assert client.invoke(FunctionName="hello", InvocationType="DryRun")["StatusCode"] == 204
 refused("InvalidRequestContentException", client.invoke, FunctionName="hello", Payload=b"{")
 refused("RequestTooLargeException", client.invoke, FunctionName="hello", Payload=b'"' + b"x" * 7_000_000 + b'"')
-refused("NotImplementedException", client.invoke, FunctionName="hello", InvocationType="Event")
+accepted = client.invoke(FunctionName="hello", InvocationType="Event", Payload=b'{"b": 2}')
+assert accepted["StatusCode"] == 202 and accepted["Payload"].read() == b"", accepted
+assert accepted["ResponseMetadata"]["RequestId"]
+refused("RequestTooLargeException", client.invoke, FunctionName="hello", InvocationType="Event", Payload=b'"' + b"x" * 1_100_000 + b'"')
+assert client.invoke_async(FunctionName="hello", InvokeArgs=b"{}")["Status"] == 202
 
 failing = client.create_function(
     FunctionName="failing", Runtime="nodejs20.x", Handler="fail",
@@ -99,6 +103,57 @@ assert client.get_account_settings()["AccountUsage"]["FunctionCount"] == 5
 assert [v["Version"] for v in client.list_versions_by_function(FunctionName="hello")["Versions"]] == ["$LATEST"]
 assert client.list_aliases(FunctionName="hello")["Aliases"] == []
 refused("ResourceNotFoundException", client.get_policy, FunctionName="hello")
+
+# Versions and aliases.
+first = client.publish_version(FunctionName="hello", Description="first", CodeSha256=updated["CodeSha256"])
+assert first["Version"] == "1" and first["Description"] == "first" and first["FunctionArn"].endswith(":hello:1"), first
+assert client.publish_version(FunctionName="hello")["Version"] == "1", "nothing has changed"
+client.get_waiter("published_version_active").wait(FunctionName="hello", Qualifier="1")
+refused("InvalidParameterValueException", client.publish_version, FunctionName="hello", CodeSha256="other")
+refused("PreconditionFailedException", client.publish_version, FunctionName="hello", RevisionId="old")
+second = client.update_function_code(FunctionName="hello", ZipFile=archive("three"), Publish=True)
+assert second["Version"] == "2" and second["CodeSha256"] != first["CodeSha256"], second
+third = client.update_function_code(FunctionName="hello", ZipFile=archive("four"), Publish=True)
+pages = client.get_paginator("list_versions_by_function").paginate(FunctionName="hello", PaginationConfig={"PageSize": 2})
+assert [v["Version"] for page in pages for v in page["Versions"]] == ["$LATEST", "1", "2", "3"]
+
+alias = client.create_alias(FunctionName="hello", Name="prod", FunctionVersion="1", Description="what people see")
+assert alias["AliasArn"].endswith(":hello:prod") and "RoutingConfig" not in alias, alias
+refused("ResourceConflictException", client.create_alias, FunctionName="hello", Name="prod", FunctionVersion="1")
+refused("ResourceNotFoundException", client.create_alias, FunctionName="hello", Name="beta", FunctionVersion="9")
+refused("PreconditionFailedException", client.update_alias, FunctionName="hello", Name="prod", RevisionId="old", FunctionVersion="2")
+alias = client.update_alias(FunctionName="hello", Name="prod", RevisionId=alias["RevisionId"], FunctionVersion="2",
+                            RoutingConfig={"AdditionalVersionWeights": {"3": 0.1}})
+assert alias["RoutingConfig"]["AdditionalVersionWeights"] == {"3": 0.1} and alias["Description"] == "what people see", alias
+refused("InvalidParameterValueException", client.update_alias, FunctionName="hello", Name="prod",
+        RoutingConfig={"AdditionalVersionWeights": {"2": 0.1}})
+assert client.get_alias(FunctionName="hello", Name="prod") ["FunctionVersion"] == "2"
+assert [a["Name"] for a in client.list_aliases(FunctionName="hello", FunctionVersion="3")["Aliases"]] == ["prod"]
+got = client.get_function(FunctionName="hello", Qualifier="prod")["Configuration"]
+assert got["Version"] == "2" and got["FunctionArn"].endswith(":hello:prod"), got
+for name, qualifier, version in (("hello:prod", None, "2"), ("hello", "1", "1"), (alias["AliasArn"], None, "2"), (first["FunctionArn"], None, "1")):
+    arguments = {"Qualifier": qualifier} if qualifier else {}
+    assert client.invoke(FunctionName=name, **arguments)["ExecutedVersion"] == version
+refused("ResourceConflictException", client.delete_function, FunctionName="hello", Qualifier="3")
+client.delete_function(FunctionName="hello", Qualifier="1")
+refused("ResourceNotFoundException", client.invoke, FunctionName="hello", Qualifier="1")
+client.delete_alias(FunctionName="hello", Name="prod")
+client.delete_alias(FunctionName="hello", Name="prod")
+refused("ResourceNotFoundException", client.get_alias, FunctionName="hello", Name="prod")
+
+# What becomes of asynchronous invocations.
+refused("ResourceNotFoundException", client.get_function_event_invoke_config, FunctionName="hello")
+client.put_function_event_invoke_config(FunctionName="hello", MaximumRetryAttempts=1, MaximumEventAgeInSeconds=3600,
+                                        DestinationConfig={"OnFailure": {"Destination": "arn:aws:lambda:us-east-1:000000000000:function:failing"}})
+config = client.update_function_event_invoke_config(FunctionName="hello", MaximumRetryAttempts=0)
+assert config["MaximumRetryAttempts"] == 0 and config["MaximumEventAgeInSeconds"] == 3600, config
+assert config["FunctionArn"].endswith(":hello:$LATEST") and config["LastModified"].year > 2000, config
+assert len(client.list_function_event_invoke_configs(FunctionName="hello")["FunctionEventInvokeConfigs"]) == 1
+refused("InvalidParameterValueException", client.put_function_event_invoke_config, FunctionName="hello", MaximumRetryAttempts=3)
+client.delete_function_event_invoke_config(FunctionName="hello")
+refused("ResourceNotFoundException", client.get_function_event_invoke_config, FunctionName="hello")
+dead = client.update_function_configuration(FunctionName="hello", DeadLetterConfig={"TargetArn": "arn:aws:lambda:us-east-1:000000000000:function:failing"})
+assert dead["DeadLetterConfig"]["TargetArn"].endswith(":failing"), dead
 
 client.delete_function(FunctionName="hello")
 refused("ResourceNotFoundException", client.invoke, FunctionName="hello")
