@@ -27,10 +27,11 @@ type Functions interface {
 }
 
 // Invoker makes one attempt. It blocks until the result is there or the attempt was
-// refused; a function that failed is a Result. The payload is not changed, nor used
-// after it has returned.
+// refused; a function that failed is a Result. ctx ends the wait for an instance, not
+// the function. started, if the attempt gets that far, is called once with the
+// instance that runs it. The payload is not changed, nor used after it has returned.
 type Invoker interface {
-	Invoke(ctx context.Context, e *Event) (*hearth.Result, error)
+	Invoke(ctx context.Context, e *Event, started func(instance string)) (*hearth.Result, error)
 }
 
 // Events is told what happens; it never blocks.

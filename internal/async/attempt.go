@@ -1,0 +1,215 @@
+package async
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"hearth/internal/hearth"
+	"hearth/internal/store"
+)
+
+// attemptSlack is how much longer than its function's time-out an attempt may take and
+// still count as alive: it may wait for an instance, whose start may take long.
+const attemptSlack = 5 * time.Minute
+
+// Pauses between tries to write an outcome down when the store does not take it, for
+// example because the disk is full.
+const (
+	minSettlePause = 100 * time.Millisecond
+	maxSettlePause = 5 * time.Second
+)
+
+// attempt makes one attempt at an event, or finds that it must not be made, and writes
+// down what follows. Whatever it does not get to write leaves the event in the queue.
+func (s *Service) attempt(turn Turn, d *store.Delivery) {
+	defer s.dispatch()
+	defer s.gate.Done(turn)
+	rec, _, err := decodeRecord(turn.Function, &d.Stored)
+	if err != nil {
+		s.unreadable(turn, d, err)
+		return
+	}
+	f, v, errFind := s.deps.Functions.Resolve(rec.Function, rec.Qualifier)
+	limit := attemptSlack
+	var cfg *hearth.AsyncConfig
+	if errFind == nil {
+		limit += v.Config.Timeout
+		cfg = f.Async
+	} else if f, _, err := s.deps.Functions.Resolve(rec.Function, ""); err == nil {
+		cfg = f.Async // only the version or alias is gone
+	}
+	now := time.Now()
+	status := rec.status(hearth.EventRunning, now)
+	status.Attempt++
+	held := s.holds.take(d, takeLease(now, s.cfg.Lease, limit), status)
+	defer s.holds.drop(held)
+
+	policy := PolicyOf(cfg)
+	decision := policy.Before(now, rec.Progress)
+	var result *hearth.Result
+	if decision.Verdict == Run {
+		var outcome Outcome
+		switch {
+		case errFind != nil:
+			outcome = Impossible
+			rec.ErrorType, rec.Error = string(hearth.CodeOf(errFind)), clip(errFind.Error(), maxErrorBytes)
+		case f.Reserved != nil && *f.Reserved == 0:
+			outcome = ZeroReserve
+			rec.ErrorType, rec.Error = string(hearth.ErrReservedLimit), "The function's reserved concurrency is 0."
+		default:
+			result, outcome = s.try(&rec, held)
+		}
+		now = time.Now()
+		rec.Progress, decision = policy.After(now, rec.Progress, outcome)
+	}
+	s.settle(held, cfg, decision, &ending{rec: &rec, now: now, condition: decision.Condition, result: result})
+}
+
+// try calls the function and judges what comes back.
+func (s *Service) try(rec *record, held *hold) (*hearth.Result, Outcome) {
+	type reply struct {
+		result *hearth.Result
+		err    error
+	}
+	replies := make(chan reply, 1)
+	event := rec.Event // the call may outlive the attempt
+	s.orphans.Go(func() {
+		result, err := s.deps.Invoker.Invoke(s.ctx, &event, func(instance string) {
+			s.holds.change(held, func(h *hold) { h.status.Instance = instance })
+		})
+		replies <- reply{result, err}
+	})
+	select {
+	case r := <-replies:
+		outcome := judge(rec, r.result, r.err)
+		if s.stopping.Load() && outcome != Succeeded && shutDown(rec, r.err) {
+			outcome = Interrupted
+		}
+		return r.result, outcome
+	case <-s.ctx.Done():
+		return nil, Interrupted
+	}
+}
+
+// shutDown tells whether an attempt failed because the platform is stopping.
+func shutDown(rec *record, err error) bool {
+	return errors.Is(err, context.Canceled) || err != nil && hearth.CodeOf(err) == hearth.ErrShuttingDown ||
+		rec.ErrorType == hearth.TypeInstanceFailed
+}
+
+// judge reads an attempt's outcome and notes the error.
+func judge(rec *record, result *hearth.Result, err error) Outcome {
+	if err != nil {
+		code := hearth.CodeOf(err)
+		rec.ErrorType, rec.Error = string(code), clip(err.Error(), maxErrorBytes)
+		switch code {
+		case hearth.ErrNotFound, hearth.ErrInvalid, hearth.ErrInvalidRequest, hearth.ErrTooLarge,
+			hearth.ErrForbidden, hearth.ErrNotImplemented:
+			return Impossible
+		}
+		return Refused
+	}
+	if result.FunctionError == "" {
+		rec.ErrorType, rec.Error = "", ""
+		return Succeeded
+	}
+	var doc hearth.FailureDoc
+	if json.Unmarshal(result.Payload, &doc) == nil && doc.ErrorType+doc.ErrorMessage != "" {
+		rec.ErrorType, rec.Error = clip(doc.ErrorType, 128), clip(doc.ErrorMessage, maxErrorBytes)
+	} else {
+		rec.ErrorType, rec.Error = result.FunctionError, clip(string(result.Payload), maxErrorBytes)
+	}
+	if doc.ErrorType == hearth.TypeInstanceFailed { // others, or the platform, took it down
+		return Refused
+	}
+	return Failed
+}
+
+// settle writes a decision down, and then takes the event out of the queue. It tries
+// until that has worked, keeping the lease, or until the service closes or the lease
+// is lost: then the event is attempted again.
+func (s *Service) settle(held *hold, cfg *hearth.AsyncConfig, decision Decision, end *ending) {
+	s.holds.change(held, func(h *hold) { h.lease.settle() })
+	if decision.Verdict == Restore {
+		status := end.rec.status(hearth.EventQueued, end.now)
+		s.note(&status)
+		s.release(held.delivery)
+		return
+	}
+	for pause := minSettlePause; ; pause = min(2*pause, maxSettlePause) {
+		if decision.Verdict != Finish && s.holds.lost(held, time.Now()) {
+			return // whoever has it now decides
+		}
+		err := s.write(cfg, decision, end)
+		if err == nil {
+			err = held.delivery.Ack(s.ctx)
+		}
+		if err == nil {
+			break
+		}
+		if s.ctx.Err() != nil {
+			return
+		}
+		s.cfg.Log.Warn("async: cannot write down what came of an event, will try again",
+			"function", end.rec.Function, "request", end.rec.ID, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-s.ctx.Done():
+			return
+		}
+	}
+	s.settled(held, decision, end)
+}
+
+// write makes durable what follows from a decision.
+func (s *Service) write(cfg *hearth.AsyncConfig, decision Decision, end *ending) error {
+	if decision.Verdict == Retry {
+		return s.waker.put(s.ctx, end.rec, end.now.Add(decision.Delay), decision.Delay)
+	}
+	return s.conclude(s.ctx, cfg, end)
+}
+
+// settled tells those who want to know.
+func (s *Service) settled(held *hold, decision Decision, end *ending) {
+	t := s.tally.of(end.rec.Function)
+	status := end.rec.status(hearth.EventSucceeded, end.now)
+	status.Condition = decision.Condition
+	switch decision.Verdict {
+	case Finish:
+		t.finished.add(end.now)
+		t.succeeded.Add(1)
+	case Retry:
+		t.retries.Add(1)
+		status.State, status.NextAttempt = hearth.EventRetrying, end.rec.Due
+		s.emit("async.retrying", end.rec, end.rec.ErrorType, "attempt "+itoa(end.rec.Attempts)+" failed; the next one in "+decision.Delay.String())
+	case Bury:
+		t.finished.add(end.now)
+		t.dead.Add(1)
+		status.State = hearth.EventDead
+		s.emit("async.dead", end.rec, decision.Condition, end.rec.Error)
+	}
+	if end.result != nil {
+		status.Instance = end.result.Instance
+	}
+	s.holds.drop(held) // from here on the ledger speaks
+	s.note(&status)
+}
+
+// unreadable buries what is no event, so that it does not come back for ever.
+func (s *Service) unreadable(turn Turn, d *store.Delivery, why error) {
+	s.cfg.Log.Error("async: unreadable event, it goes to the dead-letter store", "function", turn.Function, "error", why)
+	now := time.Now()
+	rec := &record{
+		Event:    Event{ID: "unreadable-" + itoa(int(d.Seq)), Function: turn.Function, Payload: d.Data},
+		Progress: Progress{Accepted: d.Time}, Error: why.Error(),
+	}
+	err := s.bury(s.ctx, &ending{rec: rec, now: now, condition: hearth.ConditionRejected})
+	if err == nil {
+		err = d.Ack(s.ctx)
+	}
+	if err != nil {
+		s.cfg.Log.Warn("async: unreadable event stays in the queue", "error", err)
+	}
+}

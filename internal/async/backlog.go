@@ -1,0 +1,242 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hearth/internal/hearth"
+	"hearth/internal/store"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// tally counts per function, since the start of the platform.
+type tally struct {
+	functions sync.Map // name → *counts
+}
+
+type counts struct {
+	accepted  meter
+	finished  meter
+	succeeded atomic.Uint64
+	retries   atomic.Uint64
+	dead      atomic.Uint64
+}
+
+func (t *tally) of(function string) *counts {
+	if c, ok := t.functions.Load(function); ok {
+		return c.(*counts)
+	}
+	c, _ := t.functions.LoadOrStore(function, &counts{})
+	return c.(*counts)
+}
+
+// peek is of, but for a function that nothing is known of it leaves no trace.
+func (t *tally) peek(function string) *counts {
+	if c, ok := t.functions.Load(function); ok {
+		return c.(*counts)
+	}
+	return &counts{}
+}
+
+// meter counts, and knows the rate over the last minute. It is kept in slices of five
+// seconds, so a rate is at most that old.
+type meter struct {
+	mu     sync.Mutex
+	total  uint64
+	slices [meterSlices]uint64
+	newest int64 // number of the slice that is being filled
+}
+
+const (
+	meterSlice  = 5 * time.Second
+	meterSlices = 13 // a minute, and the one that is being filled
+)
+
+func (m *meter) add(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turnLocked(now)
+	m.total++
+	m.slices[m.newest%meterSlices]++
+}
+
+// turnLocked empties the slices that have passed.
+func (m *meter) turnLocked(now time.Time) {
+	n := now.UnixNano() / int64(meterSlice)
+	if n < m.newest-1 { // the clock went back
+		m.newest = n
+	}
+	for i := max(m.newest+1, n-meterSlices+1); i <= n; i++ {
+		m.slices[i%meterSlices] = 0
+	}
+	m.newest = max(n, m.newest)
+}
+
+// read returns the total and the rate per second over the last whole minute.
+func (m *meter) read(now time.Time) (total uint64, perSecond float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turnLocked(now)
+	var sum uint64
+	for i, n := range m.slices {
+		if int64(i) != m.newest%meterSlices {
+			sum += n
+		}
+	}
+	return m.total, float64(sum) / (float64(meterSlices-1) * meterSlice.Seconds())
+}
+
+// Backlog tells what of the function's events is where. It costs a few questions to
+// the store, whatever the number of events.
+func (s *Service) Backlog(ctx context.Context, function string) (hearth.Backlog, error) {
+	if err := hearth.ValidateName(function); err != nil {
+		return hearth.Backlog{}, err
+	}
+	queued, err := s.queue.Counts(ctx, function)
+	var later, dead map[string]uint64
+	if err == nil {
+		later, err = s.later.Counts(ctx, "*."+function)
+	}
+	if err == nil {
+		dead, err = s.dead.Counts(ctx, function)
+	}
+	if err != nil {
+		return hearth.Backlog{}, storeError(err, "count the events")
+	}
+	var waiting uint64
+	for _, n := range later {
+		waiting += n
+	}
+	return s.backlog(ctx, function, queued[function], waiting, dead[function])
+}
+
+// Backlogs tells of every function that has events somewhere, or had any since the
+// platform started; sorted by name.
+func (s *Service) Backlogs(ctx context.Context) ([]hearth.Backlog, error) {
+	queued, err := s.queue.Counts(ctx, ">")
+	var lanes, dead map[string]uint64
+	if err == nil {
+		lanes, err = s.later.Counts(ctx, ">")
+	}
+	if err == nil {
+		dead, err = s.dead.Counts(ctx, ">")
+	}
+	if err != nil {
+		return nil, storeError(err, "count the events")
+	}
+	names, waiting := map[string]bool{}, map[string]uint64{}
+	for key, n := range lanes {
+		if function, _, err := parseLaneKey(key); err == nil {
+			names[function] = true
+			waiting[function] += n
+		}
+	}
+	for name := range queued {
+		names[name] = true
+	}
+	for name := range dead {
+		names[name] = true
+	}
+	s.tally.functions.Range(func(name, _ any) bool {
+		names[name.(string)] = true
+		return true
+	})
+	list := make([]hearth.Backlog, 0, len(names))
+	for name := range names {
+		b, err := s.backlog(ctx, name, queued[name], waiting[name], dead[name])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, b)
+	}
+	slices.SortFunc(list, func(a, b hearth.Backlog) int { return strings.Compare(a.Function, b.Function) })
+	return list, nil
+}
+
+// backlog completes the counts. What is being attempted is still in the queue.
+func (s *Service) backlog(ctx context.Context, function string, inQueue, waiting, dead uint64) (hearth.Backlog, error) {
+	now, t := time.Now(), s.tally.peek(function)
+	b := hearth.Backlog{Function: function, Running: s.holds.count(function), Retrying: waiting, DeadLetters: dead,
+		Succeeded: t.succeeded.Load(), Retries: t.retries.Load(), Dead: t.dead.Load()}
+	b.Accepted, b.AcceptedPerSecond = t.accepted.read(now)
+	_, b.FinishedPerSecond = t.finished.read(now)
+	if running := uint64(b.Running); inQueue > running {
+		b.Queued = inQueue - running
+		oldest, err := s.oldest(ctx, function)
+		if err != nil {
+			return b, storeError(err, "find the oldest event")
+		}
+		b.Oldest = oldest
+	}
+	return b, nil
+}
+
+// oldest is when the first event in the function's line was accepted that is not being
+// attempted.
+func (s *Service) oldest(ctx context.Context, function string) (time.Time, error) {
+	running := s.holds.sequences(function)
+	for seq := uint64(1); ; {
+		m, err := s.queue.Next(ctx, function, seq)
+		if errors.Is(err, store.ErrNotFound) {
+			return time.Time{}, nil
+		}
+		if err != nil {
+			return time.Time{}, err
+		}
+		if !running[m.Seq] {
+			rec, _, err := decodeRecord(function, &m)
+			if err != nil {
+				return m.Time, nil
+			}
+			return rec.Accepted, nil
+		}
+		seq = m.Seq + 1
+	}
+}
+
+func (h *holds) count(function string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for held := range h.list {
+		if held.delivery.Key == function {
+			n++
+		}
+	}
+	return n
+}
+
+func (h *holds) sequences(function string) map[uint64]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seqs := map[uint64]bool{}
+	for held := range h.list {
+		if held.delivery.Key == function {
+			seqs[held.delivery.Seq] = true
+		}
+	}
+	return seqs
+}
+
+// Stats sums up all functions.
+func (s *Service) Stats() Stats {
+	sum := Stats{Running: s.gate.Running("")}
+	now := time.Now()
+	s.tally.functions.Range(func(_, value any) bool {
+		c := value.(*counts)
+		n, _ := c.accepted.read(now)
+		sum.Accepted += n
+		sum.Succeeded += c.succeeded.Load()
+		sum.Retries += c.retries.Load()
+		sum.Dead += c.dead.Load()
+		return true
+	})
+	return sum
+}

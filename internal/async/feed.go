@@ -1,0 +1,251 @@
+package async
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"hearth/internal/hearth"
+	"hearth/internal/store"
+)
+
+// scanEvery is how often all lines are looked at, for what no poke has told of: events
+// whose lease has ended, and what other nodes have submitted.
+const scanEvery = 5 * time.Second
+
+// lineIdle is for how long a line that nobody has used is kept open.
+const lineIdle = 10 * time.Minute
+
+// maxLeased bounds the events of one line under lease, over all nodes. The gate allows
+// far fewer, so it only limits what a broken node can do.
+const maxLeased = 4096
+
+// lines are the open lines of functions.
+type lines struct {
+	mu   sync.Mutex
+	open map[string]*openLine
+}
+
+type openLine struct {
+	puller *store.Puller
+	used   time.Time
+}
+
+// line opens the function's line.
+func (s *Service) line(ctx context.Context, function string) (*store.Puller, error) {
+	s.lines.mu.Lock()
+	l := s.lines.open[function]
+	if l != nil {
+		l.used = time.Now()
+	}
+	s.lines.mu.Unlock()
+	if l != nil {
+		return l.puller, nil
+	}
+	p, err := s.queue.Puller(ctx, store.PullerConfig{Key: function, Lease: s.cfg.Lease, MaxInFlight: maxLeased})
+	if err != nil {
+		return nil, err
+	}
+	s.lines.mu.Lock()
+	defer s.lines.mu.Unlock()
+	if s.lines.open == nil {
+		s.lines.open = map[string]*openLine{}
+	}
+	s.lines.open[function] = &openLine{p, time.Now()}
+	return p, nil
+}
+
+// forget drops lines that were not used for a while. The engine forgets them by itself.
+func (l *lines) forget(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for function, line := range l.open {
+		if now.Sub(line.used) > lineIdle {
+			delete(l.open, function)
+		}
+	}
+}
+
+// poke says that a function's line may have something, and begins what may begin.
+func (s *Service) poke(function string) {
+	s.gate.Poke(function)
+	s.dispatch()
+}
+
+// dispatch gives turns for as long as the gate allows.
+func (s *Service) dispatch() {
+	for !s.stopping.Load() {
+		turn, ok := s.gate.Next(s.terms)
+		if !ok {
+			return
+		}
+		if !s.begin(func() { s.takeTurn(turn) }) {
+			s.gate.Pulled(turn, turn.Permits) // stays in the ring until Start
+			for range turn.Permits {
+				s.gate.Done(turn)
+			}
+			return
+		}
+	}
+}
+
+// terms is what an attempt of the function costs at the gate.
+func (s *Service) terms(function string) Terms {
+	f, v, err := s.deps.Functions.Resolve(function, "")
+	if err != nil {
+		return Terms{} // its events will be buried, which costs nothing
+	}
+	c := &v.Config
+	t := Terms{MemoryMB: (c.MemoryMB + c.Slots() - 1) / c.Slots()}
+	if f.Reserved != nil {
+		t.Most = max((*f.Reserved+1)/2, 1)
+	}
+	return t
+}
+
+// takeTurn pulls what the turn permits and attempts it.
+func (s *Service) takeTurn(turn Turn) {
+	list, err := s.pull(turn)
+	if err != nil {
+		if !s.stopping.Load() {
+			s.cfg.Log.Warn("async: cannot read the queue, will try again", "function", turn.Function, "error", err)
+		}
+	}
+	s.gate.Pulled(turn, len(list))
+	s.dispatch()
+	for _, d := range list {
+		if !s.begin(func() { s.attempt(turn, d) }) {
+			s.release(d)
+			s.gate.Done(turn)
+		}
+	}
+}
+
+func (s *Service) pull(turn Turn) ([]*store.Delivery, error) {
+	p, err := s.line(s.ctx, turn.Function)
+	if err != nil {
+		return nil, err
+	}
+	return p.Pull(s.ctx, turn.Permits)
+}
+
+// release gives an event back to the queue as it is.
+func (s *Service) release(d *store.Delivery) {
+	if err := d.Release(0); err != nil {
+		s.cfg.Log.Warn("async: an event stays under lease until that ends", "error", err)
+	}
+}
+
+// scan looks at all lines now and then.
+func (s *Service) scan() {
+	tick := time.NewTicker(scanEvery)
+	defer tick.Stop()
+	for {
+		if counts, err := s.queue.Counts(s.ctx, ">"); err == nil {
+			for function := range counts {
+				s.gate.Poke(function)
+			}
+			s.dispatch()
+		} else if s.ctx.Err() == nil {
+			s.cfg.Log.Warn("async: cannot look at the queue, will try again", "error", err)
+		}
+		s.lines.forget(time.Now())
+		select {
+		case <-tick.C:
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// holds are the events that this node has under lease.
+type holds struct {
+	mu   sync.Mutex
+	list map[*hold]bool
+	byID map[string]*hold
+}
+
+// hold is one event under lease.
+type hold struct {
+	delivery *store.Delivery
+
+	// Guarded by holds.mu.
+	lease  lease
+	status hearth.EventStatus
+}
+
+func (h *holds) take(d *store.Delivery, l lease, status hearth.EventStatus) *hold {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.list == nil {
+		h.list, h.byID = map[*hold]bool{}, map[string]*hold{}
+	}
+	held := &hold{delivery: d, lease: l, status: status}
+	h.list[held] = true
+	h.byID[status.ID] = held
+	return held
+}
+
+func (h *holds) drop(held *hold) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.list, held)
+	if h.byID[held.status.ID] == held {
+		delete(h.byID, held.status.ID)
+	}
+}
+
+func (h *holds) status(id string) (hearth.EventStatus, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	held := h.byID[id]
+	if held == nil {
+		return hearth.EventStatus{}, false
+	}
+	return held.status, true
+}
+
+// change edits a hold under the lock.
+func (h *holds) change(held *hold, edit func(*hold)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	edit(held)
+}
+
+// lost tells whether the event may be somebody else's by now.
+func (h *holds) lost(held *hold, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return held.lease.expired(now)
+}
+
+// beats returns the deliveries that a heartbeat is due for.
+func (h *holds) beats(now time.Time) []*store.Delivery {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []*store.Delivery
+	for held := range h.list {
+		if held.lease.tick(now) {
+			list = append(list, held.delivery)
+		}
+	}
+	return list
+}
+
+// heartbeat keeps the leases of what is under way, until Close has waited for that.
+func (s *Service) heartbeat() {
+	tick := time.NewTicker(s.cfg.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-s.ctx.Done():
+			return
+		}
+		for _, d := range s.holds.beats(time.Now()) {
+			if err := d.Extend(); err != nil {
+				s.cfg.Log.Warn("async: heartbeat", "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package async
+
+import (
+	"sync"
+)
+
+// Gate decides which function's events may be attempted next. It is the rule of
+// fairness:
+//
+//   - Asynchronous attempts under way hold at most Slots invocations and MemoryMB of
+//     instances, half of the node's memory. The other half is always there for
+//     synchronous callers, who pass no gate.
+//   - A function with reserved concurrency gets at most half of it, rounded up, so that
+//     its synchronous callers find some too.
+//   - A function may hold no more slots than are still free after that, nor more
+//     memory: one greedy function gets half, the second a quarter or, once the first
+//     has let go, a third each, and so on. So something is left for the next function
+//     whatever the others do, even if none of their attempts ever ends.
+//   - Functions take turns: each gets a few slots, then it is the next one's turn.
+//
+// An instance that several attempts share is counted by their shares of it. A function
+// whose share is larger than the whole bound gets one attempt when nothing else runs.
+//
+// A Gate is passive: it starts nothing and knows no time.
+type Gate struct {
+	slots, memoryMB int
+
+	mu     sync.Mutex
+	usedMB int
+	used   int
+	lines  map[string]*line
+	ring   []*line // lines that may have events, in the order of their turns
+}
+
+// Terms are what a function's attempts cost now.
+type Terms struct {
+	MemoryMB int // of one attempt
+	Most     int // attempts at once; 0 = no bound of its own
+}
+
+// Turn is a function's leave to take events from its line and attempt them.
+type Turn struct {
+	Function string
+	Permits  int
+	MemoryMB int // of each permit
+}
+
+// line is one function's place at the gate.
+type line struct {
+	function string
+	used     int // permits, also those of a pull under way
+	usedMB   int
+	inRing   bool
+	pulling  bool // its turn is not over: nobody else pulls from it
+	again    bool // something came while it was pulling
+}
+
+// turnPermits bounds what a function takes in one turn.
+const turnPermits = 16
+
+// NewGate makes a Gate. No bound on memory is 0.
+func NewGate(slots, memoryMB int) *Gate {
+	return &Gate{slots: slots, memoryMB: memoryMB, lines: map[string]*line{}}
+}
+
+// Poke says that the function's line may have events.
+func (g *Gate) Poke(function string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[function]
+	if l == nil {
+		l = &line{function: function}
+		g.lines[function] = l
+	}
+	if l.pulling {
+		l.again = true
+		return
+	}
+	g.enqueueLocked(l)
+}
+
+func (g *Gate) enqueueLocked(l *line) {
+	if !l.inRing {
+		l.inRing = true
+		g.ring = append(g.ring, l)
+	}
+}
+
+// Next gives a turn to the first function in the ring that may have one; terms tells
+// what its attempts cost. The caller pulls, and then tells Pulled.
+func (g *Gate) Next(terms func(function string) Terms) (Turn, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.used >= g.slots {
+		return Turn{}, false
+	}
+	for i, l := range g.ring {
+		t := terms(l.function)
+		n := g.permitsLocked(l, t)
+		if n == 0 {
+			continue
+		}
+		g.ring = append(g.ring[:i], g.ring[i+1:]...)
+		l.inRing, l.pulling = false, true
+		g.takeLocked(l, n, t.MemoryMB)
+		return Turn{Function: l.function, Permits: n, MemoryMB: t.MemoryMB}, true
+	}
+	return Turn{}, false
+}
+
+// permitsLocked is how many more attempts the line may begin.
+func (g *Gate) permitsLocked(l *line, t Terms) int {
+	n := share(l.used, g.slots-g.used, 1)
+	if g.memoryMB > 0 && t.MemoryMB > 0 {
+		if g.used == 0 && t.MemoryMB > g.memoryMB/2 {
+			return 1
+		}
+		n = min(n, share(l.usedMB, g.memoryMB-g.usedMB, t.MemoryMB))
+	}
+	if t.Most > 0 {
+		n = min(n, max(t.Most-l.used, 0))
+	}
+	return min(n, turnPermits)
+}
+
+// share is how many units of a size a line that holds held may take, so that it never
+// holds more than is free afterwards; a line that holds nothing may have one.
+func share(held, free, size int) int {
+	n := (free - held) / (2 * size)
+	if n <= 0 && held == 0 && free >= size {
+		return 1
+	}
+	return max(n, 0)
+}
+
+func (g *Gate) takeLocked(l *line, n, mb int) {
+	l.used += n
+	l.usedMB += n * mb
+	g.used += n
+	g.usedMB += n * mb
+}
+
+// Pulled ends a turn's pull: got events have come of the permits. A line that gave all
+// that was asked for, or was poked meanwhile, takes its place at the end of the ring.
+func (g *Gate) Pulled(t Turn, got int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[t.Function]
+	g.takeLocked(l, got-t.Permits, t.MemoryMB)
+	l.pulling = false
+	if got == t.Permits || l.again {
+		g.enqueueLocked(l)
+	}
+	l.again = false
+	g.forgetLocked(l)
+}
+
+// Done gives one permit of the turn back.
+func (g *Gate) Done(t Turn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[t.Function]
+	g.takeLocked(l, -1, t.MemoryMB)
+	g.forgetLocked(l)
+}
+
+// forgetLocked drops a line that has nothing, so that the gate does not grow with the
+// number of functions there ever were.
+func (g *Gate) forgetLocked(l *line) {
+	if l.used == 0 && !l.inRing && !l.pulling {
+		delete(g.lines, l.function)
+	}
+}
+
+// Running is how many attempts of the function are under way, or about to be; of all
+// functions when it is empty.
+func (g *Gate) Running(function string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if function == "" {
+		return g.used
+	}
+	if l := g.lines[function]; l != nil {
+		return l.used
+	}
+	return 0
+}

@@ -1,0 +1,241 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hearth/internal/async/ledger"
+	"hearth/internal/hearth"
+	"hearth/internal/store"
+)
+
+// Names of the queues.
+const (
+	queueName = "async"      // lines by function: what can be attempted now
+	laterName = "asynclater" // lines by delay and function: what waits for a retry
+	deadName  = "asyncdead"  // lines by function: dead letters
+)
+
+// maxIDLen bounds a request id. Hearth's own have 36 characters.
+const maxIDLen = 64
+
+// Service is a node's asynchronous side. Its methods may be called from many
+// goroutines.
+type Service struct {
+	cfg   Config
+	deps  Deps
+	store *store.Store
+	queue *store.Queue
+	later *store.Queue
+	dead  *store.Queue
+
+	ledger *ledger.Ledger
+	gate   *Gate
+	lines  lines
+	holds  holds
+	tally  tally
+	waker  *waker
+
+	ctx     context.Context // ends when Close gives up waiting for attempts
+	abandon context.CancelFunc
+	stop    chan struct{} // closed by Close: no new attempts
+
+	life     sync.RWMutex // guards closed against tasks that are about to begin
+	started  bool
+	closed   bool
+	stopping atomic.Bool
+	tasks    sync.WaitGroup // loops, pulls and attempts
+	pulse    sync.WaitGroup // heartbeats, which go on until the tasks have ended
+	orphans  sync.WaitGroup // calls of the invoker, which may outlive Close
+}
+
+// New opens the queues in st. Nothing is executed before Start; Submit works at once.
+func New(ctx context.Context, st *store.Store, cfg Config, deps Deps) (*Service, error) {
+	if cfg.Attempts == 0 {
+		cfg.Attempts = DefaultAttempts
+	}
+	if cfg.Lease == 0 {
+		cfg.Lease = DefaultLease
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{
+		cfg: cfg, deps: deps, store: st, gate: NewGate(cfg.Attempts, cfg.MemoryMB), stop: make(chan struct{}),
+	}
+	s.waker = newWaker(s)
+	s.ctx, s.abandon = context.WithCancel(context.Background())
+	var err error
+	for _, q := range []struct {
+		queue **store.Queue
+		name  string
+		kind  store.QueueKind
+	}{{&s.queue, queueName, store.WorkQueue}, {&s.later, laterName, store.KeptQueue}, {&s.dead, deadName, store.KeptQueue}} {
+		if *q.queue, err = st.Queue(ctx, q.name, q.kind); err != nil {
+			return nil, err
+		}
+	}
+	if s.ledger, err = ledger.Open(cfg.StatusFile); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Start begins to execute what is queued. It does not block.
+func (s *Service) Start() {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.started || s.closed {
+		return
+	}
+	s.started = true
+	s.tasks.Go(s.scan)
+	s.pulse.Go(s.heartbeat)
+	s.tasks.Go(s.waker.run)
+}
+
+// Close takes no more events and begins no more attempts. It lets those under way
+// finish until ctx ends, and gives up its hold on the others: they stay in the queue
+// and are executed again. The store must be open until Close has returned; then close
+// the invoker, and call Wait. Closing twice is harmless.
+func (s *Service) Close(ctx context.Context) error {
+	s.life.Lock()
+	again := s.closed
+	s.closed = true
+	s.life.Unlock()
+	if again {
+		return nil
+	}
+	s.stopping.Store(true)
+	close(s.stop)
+	done := make(chan struct{})
+	go func() {
+		s.tasks.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	s.abandon()
+	<-done
+	s.pulse.Wait()
+	return s.ledger.Close()
+}
+
+// Wait blocks until calls of the invoker that Close has not waited for have returned.
+func (s *Service) Wait() { s.orphans.Wait() }
+
+// begin starts a task unless the service is closing.
+func (s *Service) begin(task func()) bool {
+	s.life.RLock()
+	defer s.life.RUnlock()
+	if s.closed || !s.started {
+		return false
+	}
+	s.tasks.Go(task)
+	return true
+}
+
+// Submit accepts an event. When it returns nil the event is synced to disk and will be
+// executed at least once. It blocks for as long as that takes. After an error the
+// event was not accepted; when the error is ErrInternal it may be executed all the
+// same, since an answer of the engine can be lost.
+//
+// Errors are *hearth.Error: ErrNotFound (no such function or qualifier), ErrTooLarge,
+// ErrInvalid (no id), ErrCapacity (the disk is full), ErrShuttingDown, ErrInternal.
+func (s *Service) Submit(ctx context.Context, e Event) error {
+	switch {
+	case s.stopping.Load():
+		return hearth.Errorf(hearth.ErrShuttingDown, "the platform is shutting down")
+	case e.ID == "" || len(e.ID) > maxIDLen:
+		return hearth.Errorf(hearth.ErrInvalid, "A request id has 1 to %d characters, %q has not.", maxIDLen, clip(e.ID, maxIDLen))
+	case len(e.Payload) > hearth.MaxAsyncPayloadBytes:
+		return hearth.Errorf(hearth.ErrTooLarge, "%d byte payload is too large for the Event invocation type (limit %d bytes)",
+			len(e.Payload), hearth.MaxAsyncPayloadBytes)
+	case len(e.ClientContext) > hearth.MaxClientContextBytes:
+		return hearth.Errorf(hearth.ErrTooLarge, "%d bytes of client context are too large (limit %d bytes)",
+			len(e.ClientContext), hearth.MaxClientContextBytes)
+	}
+	if _, _, err := s.deps.Functions.Resolve(e.Function, e.Qualifier); err != nil {
+		return err
+	}
+	rec := record{Event: e, Progress: Progress{Accepted: time.Now()}}
+	return storeError(s.enqueue(ctx, &rec, ""), "accept the event")
+}
+
+// enqueue makes rec an event that can be attempted now.
+func (s *Service) enqueue(ctx context.Context, rec *record, once string) error {
+	rec.Accepted = fromMillis(millis(rec.Accepted))
+	status := rec.status(hearth.EventQueued, rec.Accepted)
+	s.note(&status) // before it can run
+	m := rec.message(rec.Function, false)
+	m.Once = once
+	if _, err := s.queue.Publish(ctx, m); err != nil {
+		if errRemove := s.ledger.Remove(rec.ID); errRemove != nil {
+			s.cfg.Log.Warn("async: status file", "error", errRemove)
+		}
+		return err
+	}
+	s.tally.of(rec.Function).accepted.add(time.Now())
+	s.poke(rec.Function)
+	return nil
+}
+
+// note writes a status down. It is a courtesy: that it fails stops nothing.
+func (s *Service) note(status *hearth.EventStatus) {
+	if err := s.ledger.Put(status); err != nil {
+		s.cfg.Log.Warn("async: status file", "error", err)
+	}
+}
+
+// Status tells where an event stands. About 100,000 events are kept, and those that
+// have ended are forgotten first. The error is a *hearth.Error with ErrNotFound for an
+// event that is not known (any more).
+func (s *Service) Status(_ context.Context, id string) (hearth.EventStatus, error) {
+	if status, ok := s.holds.status(id); ok {
+		return status, nil
+	}
+	status, err := s.ledger.Get(id)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return status, hearth.Errorf(hearth.ErrNotFound, "No event has the id %s, or it has been forgotten: about the last 100,000 are kept.", clip(id, maxIDLen))
+	}
+	if err != nil {
+		return status, hearth.Errorf(hearth.ErrInternal, "The status file cannot be read.").WithCause(err)
+	}
+	return status, nil
+}
+
+func (s *Service) emit(kind string, rec *record, reason, detail string) {
+	s.deps.Events.Emit(hearth.Event{Kind: kind, Function: rec.Function, Reason: reason,
+		Detail: "request " + rec.ID + suffix(clip(detail, 200))})
+}
+
+func suffix(detail string) string {
+	if detail == "" {
+		return ""
+	}
+	return ": " + detail
+}
+
+// storeError words a failure of the store for people.
+func storeError(err error, what string) error {
+	var known *hearth.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, store.ErrFull):
+		return hearth.Errorf(hearth.ErrCapacity, "Cannot %s: the disk is full, and nothing was stored. Free some space, then try again.", what).WithCause(err)
+	case errors.Is(err, store.ErrTooLarge):
+		return hearth.Errorf(hearth.ErrTooLarge, "Cannot %s: it is larger than the message broker takes. Raise its max_payload.", what).WithCause(err)
+	case errors.Is(err, store.ErrClosed):
+		return hearth.Errorf(hearth.ErrShuttingDown, "the platform is shutting down").WithCause(err)
+	}
+	return hearth.Errorf(hearth.ErrInternal, "Cannot %s: the store did not answer as it should.", what).WithCause(err)
+}
