@@ -57,7 +57,7 @@ func (s *Server) invokeURL(ctx *fasthttp.RequestCtx, c *call, t *functionTarget,
 		return nil, hearth.Errorf(hearth.ErrTooLarge, "The request makes an event of %d bytes; a function takes %d. Binary bodies grow by a third.", len(c.event), hearth.MaxPayloadBytes)
 	}
 	c.req.ID, c.req.Function, c.req.Qualifier, c.req.InvokedARN = id, t.name, t.qualifier, t.arn
-	c.req.Payload, c.req.HTTP = c.event, true
+	c.req.Payload, c.req.HTTP, c.req.WantStream = c.event, true, true
 	if trace := c.header("x-amzn-trace-id"); trace != nil {
 		c.req.TraceID = string(trace)
 	}

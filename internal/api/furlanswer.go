@@ -17,12 +17,12 @@ const typeMalformed = "Hearth.MalformedResponse"
 
 // answerURL writes what a function returned as the answer to its URL.
 func (s *Server) answerURL(ctx *fasthttp.RequestCtx, c *call, id string, result *hearth.Result) {
-	if result.FunctionError != "" {
-		var doc hearth.FailureDoc
-		if json.Unmarshal(result.Payload, &doc) != nil || doc.ErrorType == "" {
-			doc = hearth.FailureDoc{ErrorType: result.FunctionError, ErrorMessage: "the function failed without saying how"}
-		}
-		s.failedURL(ctx, id, failureCause{doc.ErrorType, doc.ErrorMessage})
+	switch {
+	case result.Stream != nil:
+		s.streamURL(ctx, c, id, result)
+		return
+	case result.FunctionError != "":
+		s.failedURL(ctx, id, causeOf(result))
 		return
 	}
 	if err := writeAnswer(ctx, c, result.Payload); err != nil {
@@ -31,6 +31,15 @@ func (s *Server) answerURL(ctx *fasthttp.RequestCtx, c *call, id string, result 
 	}
 	ctx.Response.Header.Set("X-Amzn-Requestid", id)
 	writeInstance(ctx, result)
+}
+
+// causeOf is what a failed result says about itself.
+func causeOf(result *hearth.Result) failureCause {
+	var doc hearth.FailureDoc
+	if json.Unmarshal(result.Payload, &doc) != nil || doc.ErrorType == "" {
+		return failureCause{result.FunctionError, "the function failed without saying how"}
+	}
+	return failureCause{doc.ErrorType, doc.ErrorMessage}
 }
 
 // answer is a result that has a statusCode: the raw text of its parts, nil for

@@ -16,6 +16,7 @@ func (s *Server) lambdaRoutes() []route {
 	const function = functionsPath + "/{}"
 	routes := []route{
 		{"POST", functionsPath + "/{}/invocations", (*Server).invokeByTable},
+		{"POST", streamingPath + "{}/response-streaming-invocations", (*Server).invokeStreaming},
 		{"POST", functionsPath, (*Server).createFunction},
 		{"GET", functionsPath, (*Server).listFunctions},
 		{"GET", function, (*Server).getFunction},
@@ -64,7 +65,6 @@ func (s *Server) lambdaRoutes() []route {
 
 // laterOperations are known and answered with 501, in words.
 var laterOperations = [...]struct{ method, pattern, what string }{
-	{"POST", "/2021-11-15/functions/{}/response-streaming-invocations", "Response streaming"},
 	{"POST", functionsPath + "/{}/policy", "Permissions (Hearth checks none: everyone who can reach this address may invoke)"},
 	{"DELETE", functionsPath + "/{}/policy/{}", "Permissions (Hearth checks none: everyone who can reach this address may invoke)"},
 	{"PUT", "/2019-09-30/functions/{}/provisioned-concurrency", "Provisioned concurrency"},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"maps"
 	"time"
 
@@ -145,14 +146,21 @@ type urlInput struct {
 	Cors       map[string]any
 }
 
+// The modes of a function URL. A function that streams streams in both here: the mode
+// is kept for those who ask for it.
+const (
+	invokeBuffered = "BUFFERED"
+	invokeStream   = "RESPONSE_STREAM"
+)
+
 func (in *urlInput) check() error {
 	switch {
 	case in.AuthType == "AWS_IAM":
 		return hearth.Errorf(hearth.ErrNotImplemented, "AuthType AWS_IAM is not there yet in this version of Hearth, which checks no signatures: use NONE, and keep strangers from this address.")
 	case in.AuthType != "NONE" && in.AuthType != "":
 		return hearth.Errorf(hearth.ErrInvalid, "1 validation error detected: Value '%s' at 'authType' failed to satisfy constraint: Member must satisfy enum value set: [NONE, AWS_IAM]", clip(in.AuthType))
-	case in.InvokeMode != "" && in.InvokeMode != "BUFFERED":
-		return hearth.Errorf(hearth.ErrNotImplemented, "InvokeMode %s is not there yet in this version of Hearth: use BUFFERED.", clip(in.InvokeMode))
+	case in.InvokeMode != "" && in.InvokeMode != invokeBuffered && in.InvokeMode != invokeStream:
+		return hearth.Errorf(hearth.ErrInvalid, "1 validation error detected: Value '%s' at 'invokeMode' failed to satisfy constraint: Member must satisfy enum value set: [BUFFERED, RESPONSE_STREAM]", clip(in.InvokeMode))
 	case len(in.Cors) > 0:
 		return hearth.Errorf(hearth.ErrNotImplemented, "Cors is not there yet in this version of Hearth: let the function answer OPTIONS and set the Access-Control headers itself.")
 	}
@@ -171,7 +179,7 @@ type urlOutput struct {
 func (s *Server) urlOf(r *request, f *hearth.Function) urlOutput {
 	return urlOutput{
 		FunctionURL: r.base() + urlPrefix + f.Name + "/", FunctionArn: s.arn(f.Name, ""),
-		AuthType: f.URL.AuthType, InvokeMode: "BUFFERED",
+		AuthType: f.URL.AuthType, InvokeMode: cmp.Or(f.URL.InvokeMode, invokeBuffered),
 		CreationTime: isoTime(f.URL.Created), LastModified: isoTime(f.URL.LastModified),
 	}
 }
@@ -179,26 +187,27 @@ func (s *Server) urlOf(r *request, f *hearth.Function) urlOutput {
 func isoTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func (s *Server) createURLConfig(r *request) error {
-	return s.writeURLConfig(r, 201, func(f *hearth.Function, now time.Time) error {
+	return s.writeURLConfig(r, 201, func(f *hearth.Function, in *urlInput, now time.Time) error {
 		if f.URL != nil {
 			return hearth.Errorf(hearth.ErrConflict, "Failed to create function url config for [functionArn = %s]. Error message:  FunctionUrlConfig exists for this Lambda function", s.arn(f.Name, ""))
 		}
-		f.URL = &hearth.URLConfig{AuthType: "NONE", Created: now, LastModified: now}
+		f.URL = &hearth.URLConfig{AuthType: "NONE", InvokeMode: in.InvokeMode, Created: now, LastModified: now}
 		return nil
 	})
 }
 
 func (s *Server) updateURLConfig(r *request) error {
-	return s.writeURLConfig(r, 200, func(f *hearth.Function, now time.Time) error {
+	return s.writeURLConfig(r, 200, func(f *hearth.Function, in *urlInput, now time.Time) error {
 		if f.URL == nil {
 			return errNoResource()
 		}
 		f.URL.LastModified = now
+		f.URL.InvokeMode = cmp.Or(in.InvokeMode, f.URL.InvokeMode)
 		return nil
 	})
 }
 
-func (s *Server) writeURLConfig(r *request, status int, change func(*hearth.Function, time.Time) error) error {
+func (s *Server) writeURLConfig(r *request, status int, change func(*hearth.Function, *urlInput, time.Time) error) error {
 	var in urlInput
 	if err := r.decode(&in); err != nil {
 		return err
@@ -212,7 +221,7 @@ func (s *Server) writeURLConfig(r *request, status int, change func(*hearth.Func
 	}
 	now := s.now().UTC().Truncate(time.Millisecond)
 	f, err := s.deps.Functions.Update(s.work, ref.Name, registry.Update{
-		Edit: func(f *hearth.Function) error { return change(f, now) },
+		Edit: func(f *hearth.Function) error { return change(f, &in, now) },
 	})
 	if err != nil {
 		return err

@@ -258,7 +258,8 @@ func isDated(path string) bool {
 func bodyLimit(method, path []byte) int {
 	rest, lambda := bytes.CutPrefix(path, []byte(functionsPath))
 	switch {
-	case bytes.HasPrefix(path, []byte(urlPrefix)), lambda && bytes.HasSuffix(rest, []byte("/invocations")):
+	case bytes.HasPrefix(path, []byte(urlPrefix)), bytes.HasPrefix(path, []byte(streamingPath)),
+		lambda && bytes.HasSuffix(rest, []byte("/invocations")):
 		return hearth.MaxPayloadBytes
 	case lambda && (len(rest) <= 1 || bytes.HasSuffix(rest, []byte("/code"))),
 		bytes.HasPrefix(path, []byte("/hearth/v1/functions/")) && string(method) == fasthttp.MethodPut:
