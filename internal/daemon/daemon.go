@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearth/internal/api"
+	"hearth/internal/async"
 	"hearth/internal/code"
 	"hearth/internal/events"
 	"hearth/internal/hearth"
@@ -38,6 +39,7 @@ type Platform struct {
 	driver   sandbox.Driver
 	worker   *worker.Worker
 	invoke   *invoke.Service
+	async    *async.Service
 	server   *api.Server
 
 	// stops undoes what has been started, last first.
@@ -63,7 +65,7 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 	}
 	p := &Platform{cfg: cfg, started: time.Now(), served: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		p.listen, p.openStore, p.openSandboxes, p.openRegistry, p.openWorker, p.serve,
+		p.listen, p.openStore, p.openSandboxes, p.openRegistry, p.awaitAsync, p.openWorker, p.openAsync, p.serve,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, p.Stop())
@@ -188,7 +190,7 @@ func (p *Platform) openWorker(context.Context) error {
 func (p *Platform) serve(context.Context) error {
 	p.server = api.New(api.Config{Region: p.cfg.Region, Account: p.cfg.Account,
 		AccountLimit: invoke.DefaultAccountLimit, Log: p.cfg.Log}, api.Deps{
-		Functions: p.registry, Invoker: p.invoke, Platform: p, Logs: p.logs, Events: p.events,
+		Functions: p.registry, Invoker: p.invoke, Async: p.async, Platform: p, Logs: p.logs, Events: p.events,
 	})
 	go func() { p.served <- p.server.Serve(p.listener) }()
 	p.onStop("server", func(ctx context.Context) error {

@@ -22,6 +22,9 @@ type Invocation struct {
 	WantStream bool
 	// HTTP: Payload is an event of payload format 2.0 that was made of an HTTP request.
 	HTTP bool
+	// Started, if set, is told the instance when the invocation has got a slot there. It
+	// must not block.
+	Started func(instance string)
 }
 
 // FunctionError kinds (X-Amz-Function-Error).

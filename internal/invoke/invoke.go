@@ -49,6 +49,8 @@ type Request struct {
 	// WantStream lets Invoke return when a streamed response begins: see Result.Stream.
 	WantStream bool
 	HTTP       bool // Payload was made of an HTTP request (payload format 2.0)
+	// Started, if set, is told the instance that is about to run it; it must not block.
+	Started func(instance string)
 }
 
 // Stats counts since the start.
@@ -123,7 +125,7 @@ func (s *Service) once(ctx context.Context, r *Request) (*hearth.Result, error) 
 	inv := hearth.Invocation{
 		ID: r.ID, Version: v, Payload: r.Payload, ClientContext: r.ClientContext,
 		TraceID: r.TraceID, InvokedARN: r.InvokedARN, WantLog: r.WantLog, HTTP: r.HTTP,
-		WantStream: r.WantStream,
+		WantStream: r.WantStream, Started: r.Started,
 	}
 	whole := true
 	defer func() {

@@ -117,6 +117,9 @@ func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began ti
 		res.Report.Init = inst.initTook
 	}
 	inst.log.Start(began, inv.ID, inv.Version.Number)
+	if inv.Started != nil {
+		inv.Started(inst.id)
+	}
 	status := w.exchange(c, inst, lc, timeout, inv, res)
 	if status == statusStreaming {
 		return w.stream(inst, lc, inv, lease, began, res)
