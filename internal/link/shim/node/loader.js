@@ -12,14 +12,19 @@ const { RuntimeError } = require('./failures.js');
 // or whatever the owner's code threw while it was loaded.
 async function load(taskRoot, name) {
   const { file, keys } = split(name);
+  const { exported, found } = await open(taskRoot, file);
+  return pick(exported, keys, name, found);
+}
+
+// open loads a file of the archive, or whatever node finds under its name: found is
+// null then.
+async function open(taskRoot, file) {
   const found = find(taskRoot, file);
-  let exported;
   try {
-    exported = await bring(taskRoot, found, file);
+    return { exported: await bring(taskRoot, found, file), found };
   } catch (err) {
     throw explain(err, taskRoot, found);
   }
-  return pick(exported, keys, name, found);
 }
 
 function split(name) {
@@ -155,4 +160,4 @@ function pick(exported, keys, name, found) {
   throw new RuntimeError('Runtime.HandlerNotFound', `${name} ${problem}. ${others}`);
 }
 
-module.exports = { load };
+module.exports = { explain, find, load, open, pick };

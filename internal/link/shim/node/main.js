@@ -44,11 +44,12 @@ async function onInit(text) {
   try {
     process.chdir(init.taskRoot);
   } catch { /* the loader says what is missing */ }
+  const load = loaderOf(init);
   hide();
   stream.install();
   logs.follow(concurrent);
   try {
-    invocation.become(init, await loader.load(init.taskRoot, init.handler), socket);
+    invocation.become(init, await load(init.taskRoot, init.handler), socket);
   } catch (err) {
     logs.line('ERROR', 2, `Init Error ${failures.forLog(err)}`);
     failInit(err, 1);
@@ -58,6 +59,13 @@ async function onInit(text) {
   ready = true;
   logs.completeOutside();
   output.frame(output.TYPE.READY, 0, 0, '{}');
+}
+
+// loaderOf tells what finds the handler. What other vendors' handlers need is loaded
+// only when it is.
+function loaderOf(init) {
+  if (!init.dialect || init.dialect === 'aws') return loader.load;
+  return require('./dialects/index.js').loaderOf(init);
 }
 
 function applyEnvironment(env) {

@@ -30,6 +30,7 @@ type Options struct {
 	Interpreter string
 	Files       map[string]string // the code, by path below the task root
 	Handler     string
+	Modules     string // a directory that is node_modules below the task root
 	Dialect     string // a hearth.Dialect's name; "" is aws
 	Slots       int    // over 1: the concurrent model
 	Concurrent  bool
@@ -73,6 +74,11 @@ func Start(tb testing.TB, o Options) *Instance {
 	}
 	in := &Instance{TaskRoot: filepath.Join(tb.TempDir(), "task"), exited: make(chan struct{})}
 	writeFiles(tb, in.TaskRoot, o.Files)
+	if o.Modules != "" {
+		if err := os.Symlink(o.Modules, filepath.Join(in.TaskRoot, "node_modules")); err != nil {
+			tb.Fatal(err)
+		}
+	}
 	near := in.spawn(tb, shim.Command(o.Language, o.Interpreter, 256, shims), o.ProcessEnv)
 	slots := max(o.Slots, 1)
 	in.Conn = link.New(near, link.Options{
