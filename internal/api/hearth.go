@@ -37,7 +37,13 @@ func (s *Server) hearthRoutes() []route {
 }
 
 func (s *Server) status(r *request) error {
-	s.writeLine(r.ctx, 200, s.deps.Platform.Status())
+	status := s.deps.Platform.Status()
+	backlogs, err := s.deps.Async.Backlogs(s.work)
+	if err != nil && hearth.CodeOf(err) != hearth.ErrNotImplemented {
+		s.log.Warn("the status lacks the backlogs", "error", err)
+	}
+	status.Async = backlogs
+	s.writeLine(r.ctx, 200, status)
 	return nil
 }
 
@@ -63,6 +69,7 @@ type functionDoc struct {
 	Instances int                  `json:"instances"` // alive now
 	Reserved  *int                 `json:"reserved,omitempty"`
 	Tags      map[string]string    `json:"tags,omitempty"`
+	Routes    []hearth.HTTPRoute   `json:"routes,omitempty"`
 	Created   time.Time            `json:"created"`
 	Latest    versionDoc           `json:"latest"`
 	// Published is the number of the version published last, Aliases where each leads.
@@ -171,7 +178,7 @@ func (s *Server) docOf(r *request, f *hearth.Function, alive map[string]int) fun
 		Name: f.Name, ARN: s.arn(f.Name, ""), URL: r.base() + urlPrefix + f.Name + "/",
 		State: s.deps.Functions.State(f.Name),
 		Model: v.Config.Model, Slots: v.Config.Slots(), MemoryMB: v.Config.MemoryMB, KeepAlive: span(v.Config.KeepAlive),
-		Instances: alive[f.Name], Reserved: f.Reserved, Tags: f.Tags, Created: f.Created,
+		Instances: alive[f.Name], Reserved: f.Reserved, Tags: f.Tags, Routes: f.Routes, Created: f.Created,
 		Latest: versionDocOf(v), Published: f.Published, Aliases: f.Aliases, Async: f.Async,
 	}
 }

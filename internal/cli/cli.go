@@ -151,6 +151,7 @@ func (a *app) root() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupPlatform, Title: "The platform:"},
 		&cobra.Group{ID: groupFunctions, Title: "Functions:"},
+		&cobra.Group{ID: groupVersions, Title: "Versions and aliases:"},
 		&cobra.Group{ID: groupLook, Title: "Looking inside:"},
 	)
 	root.AddCommand(a.commands()...)
@@ -161,6 +162,7 @@ func (a *app) root() *cobra.Command {
 const (
 	groupPlatform  = "platform"
 	groupFunctions = "functions"
+	groupVersions  = "versions"
 	groupLook      = "look"
 )
 
@@ -174,7 +176,9 @@ func (a *app) commands() []*cobra.Command {
 	all := grouped(groupPlatform, a.upCommand(), a.statusCommand())
 	all = append(all, grouped(groupFunctions, a.deployCommand(), a.invokeCommand(), a.burstCommand(),
 		a.listCommand(), a.showCommand(), a.deleteCommand())...)
-	all = append(all, grouped(groupLook, a.logsCommand(), a.instancesCommand(), a.eventsCommand())...)
+	all = append(all, grouped(groupVersions, a.publishCommand(), a.versionsCommand(), a.aliasCommand(), a.rollbackCommand())...)
+	all = append(all, grouped(groupLook, a.logsCommand(), a.instancesCommand(), a.eventsCommand(),
+		a.eventStatusCommand(), a.deadLettersCommand())...)
 	return append(all, a.versionCommand(), a.manCommand())
 }
 
@@ -190,9 +194,9 @@ func (a *app) noSuchCommand(cmd *cobra.Command, args []string) error {
 		}
 	}
 	if m := hearth.Nearest(args[0], names); m != "" {
-		return usagef("there is no command %q. Did you mean: hearth %s?", args[0], m)
+		return usagef("there is no command %q. Did you mean: %s %s?", args[0], cmd.CommandPath(), m)
 	}
-	return usagef("there is no command %q. See: hearth --help", args[0])
+	return usagef("there is no command %q. See: %s --help", args[0], cmd.CommandPath())
 }
 
 // must is for mistakes in this package's own tables of flags, which every start of

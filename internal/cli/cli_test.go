@@ -54,19 +54,31 @@ func (r run) do(t *testing.T, args ...string) (stdout, stderr string, exit int) 
 	return out.String(), errs.String(), exit
 }
 
-// What a person sees, for every command that only looks: testdata/commands.
+// What a person sees, for every command that only looks: testdata/commands. Those about
+// versions, aliases and asynchronous invocations also change things: testdata/versions
+// and testdata/async.
 func TestCommands(t *testing.T) {
+	for _, file := range []string{"commands", "versions", "async"} {
+		t.Run(file, func(t *testing.T) { testCommands(t, "testdata/"+file) })
+	}
+}
+
+func testCommands(t *testing.T, file string) {
 	p := newTestPlatform(t)
 	p.add("hello", hearth.Concurrent, 10)
 	p.add("broken", hearth.Exclusive, 10)
 	p.add("busy", hearth.Exclusive, 10)
-	datadriven.RunTest(t, "testdata/commands", func(t *testing.T, d *datadriven.TestData) string {
+	datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
 		r := run{endpoint: p.URL, tty: d.HasArg("tty")}
 		if d.HasArg("stdin") {
 			r.stdin = strings.NewReader("{\"from\":\"stdin\"}")
 		}
 		var b strings.Builder
 		for line := range strings.Lines(d.Input) {
+			if line == "changed hello\n" || line == "changed hello" {
+				p.versions["hello"].changed = true
+				continue
+			}
 			stdout, stderr, exit := r.do(t, strings.Fields(line)...)
 			b.WriteString(prefixed("", stdout) + prefixed("2> ", stderr))
 			if exit != 0 {

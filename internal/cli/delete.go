@@ -7,17 +7,21 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"hearth/internal/hearth"
 )
 
 func (a *app) deleteCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:     "delete NAME...",
+		Use:     "delete NAME[:VERSION]...",
 		Aliases: []string{"rm"},
 		Short:   "Delete functions",
-		Long: `Delete functions, with their code and logs. Invocations in flight are finished; then
-the instances go. On a terminal it asks first; --yes answers for you.`,
+		Long: `Delete functions, with their versions, code and logs; or, as NAME:VERSION, one version
+that no alias leads to. Invocations in flight are finished; then the instances go. On a
+terminal it asks first; --yes answers for you.`,
 		Example: `  hearth delete hello
+  hearth delete hello:3
   hearth delete hello-concurrent hello-exclusive --yes`,
 		Args:              atLeastOne("function"),
 		ValidArgsFunction: a.completeFunctions(0),
@@ -28,7 +32,11 @@ the instances go. On a terminal it asks first; --yes answers for you.`,
 			}
 			// All names are checked first, so that a slip in one deletes none.
 			for _, name := range names {
-				if _, err := c.function(cmd.Context(), name); err != nil {
+				bare, number, versioned := strings.Cut(name, ":")
+				if versioned && !hearth.IsVersionNumber(number) {
+					return usagef("%q is not NAME:VERSION, such as hello:3. To delete an alias: hearth alias delete NAME ALIAS", name)
+				}
+				if _, err := c.function(cmd.Context(), bare); err != nil {
 					return err
 				}
 			}
@@ -36,7 +44,7 @@ the instances go. On a terminal it asks first; --yes answers for you.`,
 				return usagef("nothing was deleted")
 			}
 			for _, name := range names {
-				if _, err := c.call(cmd.Context(), http.MethodDelete, functionPath(name), nil, nil); err != nil {
+				if _, err := c.call(cmd.Context(), http.MethodDelete, deletePath(name), nil, nil); err != nil {
 					return err
 				}
 				if !a.json() {
@@ -51,6 +59,15 @@ the instances go. On a terminal it asks first; --yes answers for you.`,
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
+}
+
+// deletePath is what to delete: a function, or a version of it.
+func deletePath(name string) string {
+	bare, number, versioned := strings.Cut(name, ":")
+	if !versioned {
+		return functionPath(name)
+	}
+	return lambdaPath(bare) + query("Qualifier", number)
 }
 
 // confirm asks a question on the terminal; where nobody could answer, it is a yes.

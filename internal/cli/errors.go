@@ -106,6 +106,24 @@ func atMostOne(what string) cobra.PositionalArgs {
 	}
 }
 
+func oneOrTwo(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 || len(args) > 2 {
+			return usagef("which %s? %s", what, useLine(cmd))
+		}
+		return nil
+	}
+}
+
+func exactly(what string, n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef("give a %s. %s", what, useLine(cmd))
+		}
+		return nil
+	}
+}
+
 func useLine(cmd *cobra.Command) string { return "Usage: " + cmd.UseLine() }
 
 // apiError is the platform's own answer that something cannot be done.

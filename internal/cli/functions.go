@@ -23,6 +23,9 @@ type function struct {
 	Created   time.Time            `json:"created"`
 	Instances int                  `json:"instances"` // alive now
 	State     hearth.FunctionState `json:"state"`
+	Published int                  `json:"published"` // the number of the newest version
+	Aliases   []hearth.Alias       `json:"aliases"`
+	Async     *hearth.AsyncConfig  `json:"async"`
 }
 
 // version is a function's code and configuration.

@@ -36,8 +36,7 @@ func (c *client) invoke(ctx context.Context, name string, payload []byte, wantLo
 	if wantLog {
 		header.Set("X-Amz-Log-Type", "Tail")
 	}
-	bare, qualifier, _ := strings.Cut(name, ":")
-	path := "/2015-03-31/functions/" + url.PathEscape(bare) + "/invocations" + query("Qualifier", qualifier)
+	path := invocationPath(name)
 	begin := time.Now()
 	resp, err := c.do(ctx, http.MethodPost, path, payload, header)
 	if err != nil {
@@ -65,21 +64,66 @@ func (c *client) invoke(ctx context.Context, name string, payload []byte, wantLo
 	return a, nil
 }
 
+// invocationPath is where NAME or NAME:QUALIFIER is invoked.
+func invocationPath(name string) string {
+	bare, qualifier, _ := strings.Cut(name, ":")
+	return "/2015-03-31/functions/" + url.PathEscape(bare) + "/invocations" + query("Qualifier", qualifier)
+}
+
+// submit has a function invoked later and returns the request id. When it returns the
+// platform has the event on its disk.
+func (c *client) submit(ctx context.Context, name string, payload []byte) (string, error) {
+	resp, err := c.do(ctx, http.MethodPost, invocationPath(name), payload,
+		http.Header{"Content-Type": {"application/json"}, "X-Amz-Invocation-Type": {"Event"}})
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	id := resp.Header.Get("X-Amzn-Requestid")
+	if resp.StatusCode != http.StatusAccepted || id == "" {
+		return "", c.stranger(resp, nil)
+	}
+	return id, nil
+}
+
+// printAccepted says how to hear of the event again.
+func (a *app) printAccepted(name, id string) error {
+	if a.json() {
+		return a.printJSON(map[string]string{"function": name, "requestId": id})
+	}
+	fmt.Fprintln(a.out, id)
+	if a.err.TTY {
+		fmt.Fprintln(a.err, a.err.Paint(screen.Dim, "accepted; what becomes of it: hearth event-status "+id))
+	}
+	return nil
+}
+
 func (a *app) invokeCommand() *cobra.Command {
 	var data, file string
-	var wantLog bool
+	var wantLog, later bool
 	cmd := &cobra.Command{
-		Use:   "invoke NAME",
+		Use:   "invoke NAME[:VERSION|:ALIAS]",
 		Short: "Call a function and print its answer",
 		Long: `Call a function with a JSON event and print what it returns. The event comes from -d,
 from -f, or from a pipe; without any of them it is empty.
 
 The answer goes to standard output, byte for byte when that is a pipe. With --log the
 last 4 KB of the invocation's log go to standard error. When the function fails, the
-exit code is 1; on a terminal its error is shown in words instead of JSON.`,
+exit code is 1; on a terminal its error is shown in words instead of JSON.
+
+With --async the platform takes the event and calls the function later, at least once
+and again when it fails. The command prints the request id as soon as the event is on
+the platform's disk; "hearth event-status" tells what became of it.`,
 		Example: `  hearth invoke hello -d '{"name":"you"}'
   hearth invoke hello -f event.json --log
   jq -n '{n: 3}' | hearth invoke hello | jq .
+
+  # one version, or whatever an alias leads to
+  hearth invoke hello:3
+  hearth invoke hello:prod
+
+  # later, and surely
+  hearth event-status --wait $(hearth invoke orders --async -f order.json)
 
   # in a script
   hearth invoke nightly || echo "nightly failed with $?"`,
@@ -94,6 +138,13 @@ exit code is 1; on a terminal its error is shown in words instead of JSON.`,
 			if err != nil {
 				return err
 			}
+			if later {
+				id, err := c.submit(cmd.Context(), args[0], payload)
+				if err != nil {
+					return explainEvent(payload, c.explainMissing(cmd.Context(), args[0], err))
+				}
+				return a.printAccepted(args[0], id)
+			}
 			answer, err := c.invoke(cmd.Context(), args[0], payload, wantLog)
 			if err != nil {
 				return explainEvent(payload, c.explainMissing(cmd.Context(), args[0], err))
@@ -105,7 +156,9 @@ exit code is 1; on a terminal its error is shown in words instead of JSON.`,
 	f.StringVarP(&data, "data", "d", "", "the event, as `JSON`")
 	f.StringVarP(&file, "file", "f", "", "read the event from this `file` (- is standard input)")
 	f.BoolVar(&wantLog, "log", false, "print the end of the invocation's log on standard error")
+	f.BoolVar(&later, "async", false, "do not wait: have the function called later, at least once")
 	must(cmd.MarkFlagFilename("file"))
+	cmd.MarkFlagsMutuallyExclusive("async", "log")
 	return cmd
 }
 

@@ -105,6 +105,13 @@ func (a *app) describe(c *client, f *function) []field {
 	if f.State.State != "" {
 		fields = append(fields, field{"state", f.State.State + reason(f.State.Reason)})
 	}
+	if f.Published > 0 {
+		fields = append(fields, field{"published", fmt.Sprintf("up to version %d; see: hearth versions %s", f.Published, f.Name)})
+	}
+	for i := range f.Aliases {
+		fields = append(fields, field{"alias " + f.Aliases[i].Name, routeWords(&f.Aliases[i].Route)})
+	}
+	fields = append(fields, asyncFields(f.Async)...)
 	for _, name := range slices.Sorted(maps.Keys(k.Env)) {
 		fields = append(fields, field{"env " + name, screen.OneLine(k.Env[name])})
 	}
@@ -199,7 +206,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show the platform at a glance",
 		Long: `Show what the platform is made of and how it is doing: isolation, runtimes, memory,
-invocations so far.`,
+invocations so far, and what every function has queued of asynchronous invocations.`,
 		Example: `  hearth status
   hearth status -o json | jq .reservedMB`,
 		Args: noArgs,
@@ -238,6 +245,10 @@ func (a *app) statusFields(c *client, s *hearth.Status) []field {
 		field{"invocations", fmt.Sprintf("%d: %d cold, %d failed", s.Invocations, s.ColdStarts, s.Failures)},
 		field{"refused", fmt.Sprint(s.Throttles)},
 	)
+	for i := range s.Async {
+		b := &s.Async[i]
+		fields = append(fields, field{"async " + b.Function, a.backlogWords(b)})
+	}
 	for _, w := range s.Warnings {
 		fields = append(fields, field{"warning", a.out.Paint(screen.Yellow, w)})
 	}

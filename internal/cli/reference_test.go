@@ -49,6 +49,11 @@ func TestReferenceOfCommands(t *testing.T) {
 		if !c.Hidden {
 			describeCommand(&b, c)
 		}
+		for _, sub := range c.Commands() {
+			if !sub.Hidden && c.Name() != "completion" {
+				describeCommand(&b, sub)
+			}
+		}
 	}
 	if *update {
 		if err := os.WriteFile(filepath.Join(reference, "cli.md"), []byte(b.String()), 0o644); err != nil {
@@ -61,14 +66,15 @@ func TestReferenceOfCommands(t *testing.T) {
 }
 
 func describeCommand(b *strings.Builder, c *cobra.Command) {
-	fmt.Fprintf(b, "\n## hearth %s\n\n%s.\n\n```\n%s\n```\n\n", c.Name(), c.Short, c.UseLine())
+	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n```\n%s\n```\n\n", c.CommandPath(), c.Short, c.UseLine())
 	if c.Name() == "completion" {
 		b.WriteString("Print the completion script of a shell: `hearth completion bash`, `zsh`, `fish` or `powershell`; each says with\n`--help` how to load it. Names of functions and instances are completed by asking the platform.\n")
 		return
 	}
 	fmt.Fprintf(b, "%s\n", c.Long)
 	if len(c.Aliases) > 0 {
-		fmt.Fprintf(b, "\nAlso: `hearth %s`.\n", strings.Join(c.Aliases, "`, `hearth "))
+		parent := c.Parent().CommandPath() + " "
+		fmt.Fprintf(b, "\nAlso: `%s%s`.\n", parent, strings.Join(c.Aliases, "`, `"+parent))
 	}
 	if flags := c.NonInheritedFlags().FlagUsages(); flags != "" {
 		fmt.Fprintf(b, "\n```\n%s```\n", flags)
@@ -81,7 +87,11 @@ func describeCommand(b *strings.Builder, c *cobra.Command) {
 // Every command has what a manual page needs.
 func TestHelpIsComplete(t *testing.T) {
 	root := New(Options{})
-	for _, c := range append(root.Commands(), root) {
+	all := append(root.Commands(), root)
+	for _, c := range root.Commands() {
+		all = append(all, c.Commands()...)
+	}
+	for _, c := range all {
 		if c.Hidden || c.Name() == "completion" || c.Name() == "help" {
 			continue
 		}

@@ -27,10 +27,12 @@ type testPlatform struct {
 	puts      map[string]map[string]json.RawMessage // last body by name
 	requests  []string                              // method and target
 	calls     map[string]int
+	versions  map[string]*publishedFunction
+	letters   []deadLetter
 }
 
 func newTestPlatform(t *testing.T) *testPlatform {
-	p := &testPlatform{functions: map[string]function{}, puts: map[string]map[string]json.RawMessage{}, calls: map[string]int{}}
+	p := &testPlatform{functions: map[string]function{}, puts: map[string]map[string]json.RawMessage{}, calls: map[string]int{}, versions: map[string]*publishedFunction{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hearth/v1/functions", p.list)
 	mux.HandleFunc("GET /hearth/v1/functions/{name}", p.get)
@@ -41,6 +43,8 @@ func newTestPlatform(t *testing.T) *testPlatform {
 	mux.HandleFunc("GET /hearth/v1/status", p.status)
 	mux.HandleFunc("GET /hearth/v1/events", p.events)
 	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", p.invoke)
+	p.handleVersions(mux)
+	p.handleAsync(mux)
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.requests = append(p.requests, r.Method+" "+r.URL.RequestURI())
@@ -147,7 +151,7 @@ func (p *testPlatform) instances(w http.ResponseWriter, r *http.Request) {
 func (p *testPlatform) status(w http.ResponseWriter, _ *http.Request) {
 	answerJSON(w, 200, hearth.Status{Version: "v1", Started: noon.Add(-time.Hour), Isolation: "runc", Runtimes: []string{"nodejs 20.20.2"},
 		Functions: 1, Instances: 1, InFlight: 3, MemoryMB: 8000, ReservedMB: 256, ResidentMB: 41, Invocations: 42, ColdStarts: 1,
-		Warnings: []string{"the moon is full"}})
+		Warnings: []string{"the moon is full"}, Async: p.backlogs()})
 }
 
 func (p *testPlatform) events(w http.ResponseWriter, _ *http.Request) {
@@ -197,6 +201,10 @@ func (p *testPlatform) invoke(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	h := w.Header()
 	h.Set("X-Amzn-Requestid", "11111111-2222")
+	if ok && r.Header.Get("X-Amz-Invocation-Type") == "Event" {
+		w.WriteHeader(202)
+		return
+	}
 	if !ok {
 		h.Set("X-Amzn-Errortype", "ResourceNotFoundException")
 		answerJSON(w, 404, map[string]string{"Type": "User", "Message": "Function not found: arn:aws:lambda:…:" + name})

@@ -32,6 +32,8 @@ type Status struct {
 	Failures    uint64    `json:"failures"`  // invocations that ended with a function error
 	Throttles   uint64    `json:"throttles"` // 429 and 503
 	ColdStarts  uint64    `json:"coldStarts"`
+	// Async has the functions with asynchronous invocations, now or before.
+	Async []Backlog `json:"async,omitempty"`
 }
 
 // Log entry kinds.
