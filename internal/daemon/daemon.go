@@ -50,10 +50,26 @@ type Platform struct {
 type stop struct {
 	what string
 	do   func(ctx context.Context) error
+	// drains: it waits for invocations.
+	drains bool
+}
+
+// closeTimeout is what a room gets to close in when the drain timeout has been used up.
+const closeTimeout = 10 * time.Second
+
+// run undoes one thing. Invocations share the drain timeout; what has to be put away
+// after them has some time in any case.
+func (s stop) run(drain context.Context) error {
+	if drain.Err() == nil || s.drains {
+		return s.do(drain)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(drain), closeTimeout)
+	defer cancel()
+	return s.do(ctx)
 }
 
 func (p *Platform) onStop(what string, do func(context.Context) error) {
-	p.stops = append(p.stops, stop{what, do})
+	p.stops = append(p.stops, stop{what: what, do: do})
 }
 
 // Start builds a platform and opens its doors. It blocks until the platform is ready.
@@ -175,16 +191,23 @@ func (p *Platform) openWorker(context.Context) error {
 		MemoryMB: p.cfg.MemoryMB, QueueLength: p.cfg.QueueLength, QueueTimeout: p.cfg.QueueTimeout,
 		Region: p.cfg.Region, Account: p.cfg.Account, ShimDir: p.cfg.path("runtime"),
 		Interpreters: interpreters, Driver: p.driver, Code: p.cache, Logs: p.logs, Events: p.events, Log: p.cfg.Log,
+		InUse: p.inUse,
 	})
 	if err != nil {
 		return err
 	}
 	p.worker = w
-	p.onStop("worker", w.Close)
+	p.stops = append(p.stops, stop{what: "worker", do: w.Close, drains: true})
 	p.invoke = invoke.New(p.registry, w, invoke.Config{})
-	f := follow(p.registry, w, p.logs, p.events, p.cfg.Log)
+	f := follow(p.registry, w, p.invoke, p.logs, p.events, p.cfg.Log)
 	p.onStop("follower", func(context.Context) error { f.close(); return nil })
 	return nil
+}
+
+// inUse tells whether a name still stands for a version.
+func (p *Platform) inUse(v *hearth.Version) bool {
+	f, err := p.registry.Get(v.Function)
+	return err == nil && f.Has(v.ID())
 }
 
 func (p *Platform) serve(context.Context) error {
@@ -193,13 +216,13 @@ func (p *Platform) serve(context.Context) error {
 		Functions: p.registry, Invoker: p.invoke, Async: p.async, Platform: p, Logs: p.logs, Events: p.events,
 	})
 	go func() { p.served <- p.server.Serve(p.listener) }()
-	p.onStop("server", func(ctx context.Context) error {
+	p.stops = append(p.stops, stop{what: "server", drains: true, do: func(ctx context.Context) error {
 		err := p.server.Shutdown(ctx)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = nil // the callers were cut off; the worker says so to each function
 		}
 		return errors.Join(err, <-p.served)
-	})
+	}})
 	return nil
 }
 
@@ -221,11 +244,11 @@ func (p *Platform) Wait(ctx context.Context) error {
 // and removes everything the platform made, last made first. Stopping again is
 // harmless.
 func (p *Platform) Stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.DrainTimeout)
+	drain, cancel := context.WithTimeout(context.Background(), p.cfg.DrainTimeout)
 	defer cancel()
 	var errs []error
 	for i := len(p.stops) - 1; i >= 0; i-- {
-		if err := p.stops[i].do(ctx); err != nil {
+		if err := p.stops[i].run(drain); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", p.stops[i].what, err))
 		}
 	}

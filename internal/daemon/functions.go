@@ -7,6 +7,7 @@ import (
 
 	"hearth/internal/events"
 	"hearth/internal/hearth"
+	"hearth/internal/invoke"
 	"hearth/internal/logs"
 	"hearth/internal/registry"
 	"hearth/internal/worker"
@@ -17,6 +18,7 @@ import (
 type follower struct {
 	registry *registry.Registry
 	worker   *worker.Worker
+	invoke   *invoke.Service
 	logs     *logs.Logs
 	events   *events.Ring
 	log      *slog.Logger
@@ -26,11 +28,14 @@ type follower struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool // no more tasks
 }
 
 // follow starts to follow; close ends it.
-func follow(r *registry.Registry, w *worker.Worker, l *logs.Logs, e *events.Ring, log *slog.Logger) *follower {
-	f := &follower{registry: r, worker: w, logs: l, events: e, log: log}
+func follow(r *registry.Registry, w *worker.Worker, i *invoke.Service, l *logs.Logs, e *events.Ring, log *slog.Logger) *follower {
+	f := &follower{registry: r, worker: w, invoke: i, logs: l, events: e, log: log}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.unsubscribe = r.Subscribe(f.change)
 	return f
@@ -39,11 +44,7 @@ func follow(r *registry.Registry, w *worker.Worker, l *logs.Logs, e *events.Ring
 // change is called by the registry, in order, from one goroutine.
 func (f *follower) change(c registry.Change) {
 	if c.New == nil {
-		f.drain(c.Old.Name)
-		f.emit(c.Old.Name, "function.deleted")
-		if err := f.logs.Drop(c.Old.Name); err != nil {
-			f.log.Warn("logs not removed", "function", c.Old.Name, "err", err)
-		}
+		f.deleted(c.Old.Name)
 		return
 	}
 	f.drain(c.New.Name)
@@ -54,6 +55,20 @@ func (f *follower) change(c registry.Change) {
 	}
 	if c.Old == nil || c.Old.Latest.ID() != c.New.Latest.ID() {
 		f.prefetch(&c.New.Latest)
+	}
+}
+
+// deleted removes what is left of a function, unless there is a new one of that name
+// by now.
+func (f *follower) deleted(name string) {
+	f.drain(name)
+	f.emit(name, "function.deleted")
+	if _, err := f.registry.Get(name); err == nil {
+		return
+	}
+	f.invoke.Forget(name)
+	if err := f.logs.Drop(name); err != nil {
+		f.log.Warn("logs not removed", "function", name, "err", err)
 	}
 }
 
@@ -73,6 +88,11 @@ func (f *follower) emit(function, kind string) {
 
 // prefetch has the code unpacked and then calls the function Active.
 func (f *follower) prefetch(v *hearth.Version) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return
+	}
 	f.tasks.Go(func() {
 		state := hearth.FunctionState{State: "Active", UpdateStatus: "Successful"}
 		if err := f.worker.Prefetch(f.ctx, v); err != nil {
@@ -83,9 +103,12 @@ func (f *follower) prefetch(v *hearth.Version) {
 	})
 }
 
-// close may be called once no change can come any more.
+// close stops following; a change that is under way may still go on, but starts nothing.
 func (f *follower) close() {
 	f.unsubscribe()
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
 	f.cancel()
 	f.tasks.Wait()
 }

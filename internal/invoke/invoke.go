@@ -7,6 +7,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hearth/internal/hearth"
 )
@@ -15,9 +16,13 @@ import (
 // reserved concurrency. Lambda's default is 1,000; a node of one's own may do more.
 const DefaultAccountLimit = 10_000
 
-// maxMoves bounds how often one invocation follows a function that is being
-// updated again and again while it queues.
-const maxMoves = 8
+const (
+	// maxFollow bounds how long one invocation follows a function that is being updated
+	// again and again while it queues.
+	maxFollow = 30 * time.Second
+	// followPause keeps it from following faster than anybody updates.
+	followPause = 2 * time.Millisecond
+)
 
 // Resolver finds functions in memory; Resolve is on the request path.
 type Resolver interface {
@@ -94,7 +99,8 @@ func (s *Service) Invoke(ctx context.Context, r *Request) (*hearth.Result, error
 	if r.ID == "" {
 		r.ID = hearth.NewRequestID()
 	}
-	for moves := 0; ; moves++ {
+	var since time.Time // of the first move
+	for {
 		res, err := s.once(ctx, r)
 		if err == nil {
 			s.total.Add(1)
@@ -104,12 +110,31 @@ func (s *Service) Invoke(ctx context.Context, r *Request) (*hearth.Result, error
 			return res, nil
 		}
 		switch code := hearth.CodeOf(err); {
-		case code == hearth.ErrMoved && moves < maxMoves:
+		case code == hearth.ErrMoved && s.follow(ctx, &since):
 			continue
 		case code == hearth.ErrReservedLimit, code == hearth.ErrAccountLimit, code == hearth.ErrCapacity:
 			s.throttles.Add(1)
 		}
 		return nil, err
+	}
+}
+
+// follow pauses before an invocation resolves its name again, and tells whether it may.
+func (s *Service) follow(ctx context.Context, since *time.Time) bool {
+	if since.IsZero() {
+		*since = time.Now() // the first time needs no pause
+		return true
+	}
+	if time.Since(*since) > maxFollow {
+		return false
+	}
+	timer := time.NewTimer(followPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -193,6 +218,13 @@ func (s *Service) admission(name string) *admission {
 	}
 	a, _ := s.admitted.LoadOrStore(name, &admission{})
 	return a.(*admission)
+}
+
+// Forget drops what is counted about a function that has been deleted.
+func (s *Service) Forget(function string) {
+	if a, ok := s.admitted.Load(function); ok && a.(*admission).inFlight.Load() == 0 {
+		s.admitted.Delete(function)
+	}
 }
 
 // InFlight is how many invocations of the function are running or queued.

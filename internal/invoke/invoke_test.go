@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"hearth/internal/hearth"
 )
@@ -102,21 +103,23 @@ func TestMovedInvocationsResolveAgain(t *testing.T) {
 		want  hearth.ErrorCode
 	}{{"once", 1, ""}, {"for ever", 1 << 20, hearth.ErrMoved}} {
 		t.Run(c.name, func(t *testing.T) {
-			tries := 0
-			w := workerFunc(func(context.Context, *hearth.Invocation) (*hearth.Result, error) {
-				if tries++; tries <= c.moves {
-					return nil, hearth.Errorf(hearth.ErrMoved, "moved")
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				w := workerFunc(func(context.Context, *hearth.Invocation) (*hearth.Result, error) {
+					if tries++; tries <= c.moves {
+						return nil, hearth.Errorf(hearth.ErrMoved, "moved")
+					}
+					return &hearth.Result{}, nil
+				})
+				s := New(functions{"f": function("f", nil)}, w, Config{})
+				_, err := s.Invoke(t.Context(), &Request{Function: "f"})
+				if (err == nil) != (c.want == "") || err != nil && hearth.CodeOf(err) != c.want {
+					t.Errorf("%v after %d tries", err, tries)
 				}
-				return &hearth.Result{}, nil
+				if s.InFlight("f") != 0 {
+					t.Error("the permit was not given back")
+				}
 			})
-			s := New(functions{"f": function("f", nil)}, w, Config{})
-			_, err := s.Invoke(t.Context(), &Request{Function: "f"})
-			if (err == nil) != (c.want == "") || err != nil && hearth.CodeOf(err) != c.want {
-				t.Errorf("%v after %d tries", err, tries)
-			}
-			if s.InFlight("f") != 0 {
-				t.Error("the permit was not given back")
-			}
 		})
 	}
 }

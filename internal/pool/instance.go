@@ -48,6 +48,7 @@ type Failure struct {
 	// Doc is the failure document that the init ended with; nil when the platform
 	// itself failed.
 	Doc []byte
+	Log []byte // what the instance logged, its end
 	Err error
 }
 

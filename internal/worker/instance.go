@@ -26,9 +26,11 @@ const (
 	settle = time.Second
 	// destroyTimeout bounds the removal of a sandbox.
 	destroyTimeout = 30 * time.Second
-	// sampleEvery is how old the memory figure of a REPORT line may be: reading it
-	// costs system calls.
+	// sampleEvery is how old the memory figure of a REPORT line may be after a quick
+	// invocation: reading it costs some 65 µs.
 	sampleEvery = time.Second
+	// quick is how long an invocation may take to count as one.
+	quick = 5 * time.Millisecond
 )
 
 // instance is one live instance. Its keeper, the goroutine that runs live, makes it
@@ -43,7 +45,7 @@ type instance struct {
 	// Set by the keeper before the instance is ready.
 	sb          sandbox.Sandbox
 	conn        *link.Conn
-	output      sync.WaitGroup // the reader of sb.Output
+	outputRead  chan struct{} // closed when the reader of sb.Output has ended
 	releaseCode func()
 	initTook    time.Duration
 
@@ -68,7 +70,7 @@ func newInstance(v *hearth.Version) *instance {
 	inst := &instance{
 		id: hearth.NewInstanceID(), version: v,
 		stop: make(chan struct{}), hard: make(chan struct{}),
-		died: make(chan struct{}), gone: make(chan struct{}),
+		died: make(chan struct{}), gone: make(chan struct{}), outputRead: make(chan struct{}),
 	}
 	inst.stream = logStream(v, inst.id, time.Now())
 	return inst
@@ -99,10 +101,12 @@ func (w *Worker) destroy(p *pool.Instance) {
 	p.Value.(*instance).requestStop(p.Reason())
 }
 
-// peakMB is the instance's high-water mark of memory, at most sampleEvery old.
-func (inst *instance) peakMB(now time.Time) int {
+// peakMB is the instance's high-water mark of memory. Asked for it anew, or when what
+// is known is older than sampleEvery, it reads it.
+func (inst *instance) peakMB(now time.Time, anew bool) int {
 	last := inst.sampled.Load()
-	if t := now.UnixNano(); t-last >= int64(sampleEvery) && inst.sampled.CompareAndSwap(last, t) {
+	if t := now.UnixNano(); anew || t-last >= int64(sampleEvery) && inst.sampled.CompareAndSwap(last, t) {
+		inst.sampled.Store(t)
 		if stats, err := inst.sb.Stats(); err == nil {
 			inst.peak.Store(stats.PeakMemoryBytes)
 		}
@@ -128,6 +132,7 @@ func (inst *instance) describe(info *hearth.InstanceInfo) {
 // readOutput turns what the processes inside write to their standard output and
 // error into log lines of the instance. Not reading on is the back-pressure.
 func (inst *instance) readOutput() {
+	defer close(inst.outputRead)
 	lines := inst.log.Writer(2, time.Now)
 	if _, err := io.Copy(io.MultiWriter(lines, &inst.lastWords), inst.sb.Output()); err != nil && !errors.Is(err, os.ErrClosed) {
 		inst.log.Platform(time.Now(), "the instance's output could not be read: "+err.Error())
@@ -141,9 +146,7 @@ func (inst *instance) heapFull() bool {
 	if inst.end.exit.Signal == nil && inst.end.exit.Code < 128 {
 		return false
 	}
-	read := make(chan struct{})
-	go func() { inst.output.Wait(); close(read) }() // ends when the output does, at the latest in remove
-	waitAtMost(read, settle)
+	waitAtMost(inst.outputRead, settle)
 	return inst.lastWords.have("heap out of memory")
 }
 
@@ -184,8 +187,11 @@ func (inst *instance) outlive() (byItself bool) {
 	}
 	inst.end.exit = inst.exit()
 	var broken *link.ProtocolError
+	if !inst.over() {
+		broken = &link.ProtocolError{Reason: "descriptor 3 was closed inside"}
+	}
 	switch {
-	case errors.As(inst.conn.Err(), &broken):
+	case errors.As(inst.conn.Err(), &broken) || broken != nil:
 		inst.end.reason, inst.end.protocol = hearth.EndProtocol, broken
 	case inst.end.exit.OOM || inst.heapFull():
 		inst.end.reason = hearth.EndOOM
@@ -207,14 +213,22 @@ func (inst *instance) leave() {
 	}
 }
 
-// exit is how the process ended, as far as is known.
-func (inst *instance) exit() sandbox.Exit {
+// over tells whether the first process has ended.
+func (inst *instance) over() bool {
 	select {
 	case <-inst.sb.Done():
-		return inst.sb.Exit()
+		return true
 	default:
-		return sandbox.Exit{}
+		return false
 	}
+}
+
+// exit is how the process ended, as far as is known.
+func (inst *instance) exit() sandbox.Exit {
+	if inst.over() {
+		return inst.sb.Exit()
+	}
+	return sandbox.Exit{}
 }
 
 func waitAtMost(done <-chan struct{}, limit time.Duration) {
@@ -237,7 +251,7 @@ func (inst *instance) remove(w *Worker) {
 		if err := inst.sb.Destroy(ctx); err != nil {
 			w.cfg.Log.Error("sandbox not removed cleanly", "instance", inst.id, "function", inst.version.Function, "err", err)
 		}
-		inst.output.Wait()
+		<-inst.outputRead
 		inst.sb.Output().Close()
 	}
 	if inst.releaseCode != nil {

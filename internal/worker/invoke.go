@@ -90,7 +90,7 @@ func (w *Worker) refused(inv *hearth.Invocation, err error) (*hearth.Result, err
 	switch {
 	case errors.As(err, &failed) && failed.Doc != nil:
 		return &hearth.Result{
-			Payload: failed.Doc, FunctionError: hearth.Unhandled, Cold: true, Version: inv.Version.Number,
+			Payload: failed.Doc, FunctionError: hearth.Unhandled, Cold: true, Version: inv.Version.Number, LogTail: failed.Log,
 			Report: hearth.Report{MemoryMB: inv.Version.Config.MemoryMB},
 		}, nil
 	case errors.As(err, &failed):
@@ -132,7 +132,7 @@ func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began ti
 func (w *Worker) finish(inst *instance, inv *hearth.Invocation, lease pool.Lease, began time.Time, res *hearth.Result, status string) {
 	ended := time.Now()
 	res.Report.Duration = ended.Sub(began)
-	res.Report.MaxMemoryMB = inst.peakMB(ended)
+	res.Report.MaxMemoryMB = inst.peakMB(ended, res.Seq == 1 || res.Report.Duration > quick)
 	inst.log.Finish(ended, inv.ID, res.Report, status)
 	if inv.WantLog {
 		res.LogTail = inst.log.Tail(inv.ID, hearth.MaxLogTailBytes)
@@ -153,6 +153,11 @@ const (
 func (w *Worker) exchange(c *call, inst *instance, lc *link.Call, timeout time.Duration, inv *hearth.Invocation, res *hearth.Result) string {
 	if err := inst.conn.Send(lc); err != nil {
 		lc.Release()
+		var broken *link.ProtocolError
+		if !errors.Is(err, link.ErrClosed) && !errors.As(err, &broken) { // nobody died
+			res.Payload, res.FunctionError = encode(unsendable(inv.ID, err)), hearth.Unhandled
+			return statusError
+		}
 		return inst.crashed(inv.ID, res)
 	}
 	c.timer.Reset(timeout)

@@ -32,6 +32,14 @@ func tooLarge(request string) hearth.FailureDoc {
 	}
 }
 
+// unsendable is the failure of an invocation that the link refused.
+func unsendable(request string, err error) hearth.FailureDoc {
+	return hearth.FailureDoc{
+		ErrorType:    hearth.TypeProtocol,
+		ErrorMessage: fmt.Sprintf("RequestId: %s Error: the invocation could not be sent to its instance: %v", request, err),
+	}
+}
+
 // death says how an instance ended, for each invocation that was in flight there.
 type death struct {
 	reason   string // hearth.End…
@@ -42,7 +50,8 @@ type death struct {
 	peakMB   int
 }
 
-// failure is what a caller is told who was in flight when the instance died.
+// failure is what a caller is told who was in flight when the instance died; without
+// a request it is what is told about the instance.
 func (d *death) failure(request string) hearth.FailureDoc {
 	doc := hearth.FailureDoc{ErrorType: hearth.TypeExit}
 	var words string
@@ -62,18 +71,24 @@ func (d *death) failure(request string) hearth.FailureDoc {
 		words = exitWords(d.exit)
 	}
 	if d.inFlight > 1 {
-		words += fmt.Sprintf(" %d invocations shared this instance and all of them failed.", d.inFlight)
+		words = sentence(words) + fmt.Sprintf(" %d invocations shared this instance and all of them failed.", d.inFlight)
 	}
-	doc.ErrorMessage = "RequestId: " + request + " Error: " + words
+	doc.ErrorMessage = "Error: " + words
+	if request != "" {
+		doc.ErrorMessage = "RequestId: " + request + " " + doc.ErrorMessage
+	}
 	return doc
 }
+
+// sentence puts a full stop where another sentence follows. Lambda's words have none.
+func sentence(words string) string { return strings.TrimSuffix(words, ".") + "." }
 
 // exitWords is Lambda's wording of how a process ended.
 func exitWords(e sandbox.Exit) string {
 	if s, ok := e.Signal.(syscall.Signal); ok {
 		words := "Runtime exited with error: signal: " + s.String()
 		if s == syscall.SIGABRT {
-			words += " (core not dumped). Look at the end of the instance's log: an abort is often the language running out of heap."
+			words += ". Look at the end of the instance's log: an abort is often the language running out of heap."
 		}
 		return words
 	}

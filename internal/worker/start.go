@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"hearth/internal/hearth"
@@ -20,10 +21,10 @@ func (w *Worker) start(g *pool.Group) {
 
 // live is an instance's whole life: memory, sandbox, init, service, death, removal.
 func (w *Worker) live(g *pool.Group) {
-	w.starts <- struct{}{}
+	leave := w.gates.enter(g)
 	res, err := w.reserve(g)
 	if err != nil {
-		<-w.starts
+		leave()
 		w.aborted(g, err)
 		return
 	}
@@ -32,7 +33,7 @@ func (w *Worker) live(g *pool.Group) {
 	inst.pooled = g.Starting(time.Now(), inst.id, inst, res)
 	w.emit(inst, "instance.starting", "", "")
 	err = w.boot(inst)
-	<-w.starts
+	leave()
 	if err != nil {
 		w.stillborn(inst, err)
 	} else {
@@ -45,9 +46,51 @@ func (w *Worker) live(g *pool.Group) {
 	w.poke()
 }
 
+// gates bound how many instances of one version are in their init at once: more than
+// the processors can work on only makes every one of them late. They are apart, so that
+// slow inits of one function keep no other waiting.
+type gates struct {
+	width int
+
+	mu   sync.Mutex
+	open map[*pool.Group]*gate
+}
+
+type gate struct {
+	slots chan struct{}
+	users int // in it or before it; guarded by gates.mu
+}
+
+// enter waits for a place. The caller must leave again.
+func (gs *gates) enter(g *pool.Group) (leave func()) {
+	gs.mu.Lock()
+	at := gs.open[g]
+	if at == nil {
+		at = &gate{slots: make(chan struct{}, gs.width)}
+		gs.open[g] = at
+	}
+	at.users++
+	gs.mu.Unlock()
+	at.slots <- struct{}{}
+	return func() {
+		<-at.slots
+		gs.mu.Lock()
+		defer gs.mu.Unlock()
+		if at.users--; at.users == 0 {
+			delete(gs.open, g)
+		}
+	}
+}
+
 // reserve holds the memory for one more instance, and waits until the instances that
 // had to make room are gone.
 func (w *Worker) reserve(g *pool.Group) (*pool.Reservation, error) {
+	// Who resolved a name just before an update may have made a group that the update
+	// did not see.
+	if v := g.Version(); w.cfg.InUse != nil && !w.cfg.InUse(v) {
+		destroy, moved := g.Drain(time.Now())
+		w.ended(destroy, moved, errMoved)
+	}
 	res, victims, err := w.pool.Reserve(g)
 	if err != nil {
 		return nil, err
@@ -92,7 +135,7 @@ func (w *Worker) serve(inst *instance) {
 	inst.conn.Close() // those in flight wait for the verdict now
 	inst.end.inFlight = inst.conn.Lost()
 	if byItself {
-		doc := inst.end.failure("-")
+		doc := inst.end.failure("")
 		inst.log.Platform(time.Now(), doc.ErrorType+": "+doc.ErrorMessage)
 	}
 	// The pool knows already, unless the instance died by itself or was killed.
@@ -109,6 +152,7 @@ func (w *Worker) stillborn(inst *instance, err error) {
 		failure.Doc = reported.doc
 	}
 	inst.log.Platform(time.Now(), "INIT_REPORT Status: error\t"+err.Error())
+	failure.Log = inst.log.Tail("", hearth.MaxLogTailBytes)
 	w.cfg.Log.Warn("instance did not start", "instance", inst.id, "function", inst.version.Function, "err", err)
 	w.apply(inst.pooled, inst.pooled.StartFailed(time.Now(), failure))
 	close(inst.died)
@@ -144,7 +188,7 @@ func (w *Worker) boot(inst *instance) error {
 	err := w.initialise(ctx, inst)
 	inst.initTook = time.Since(began)
 	if err == nil {
-		inst.peakMB(time.Now())
+		inst.peakMB(time.Now(), true)
 	}
 	return err
 }
@@ -155,9 +199,9 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 	if err != nil {
 		return err
 	}
-	interpreter, ok := w.cfg.Interpreters[language]
-	if !ok {
-		return fmt.Errorf("this machine has no interpreter for %s; install one and restart Hearth", language)
+	interpreter, err := w.interpreter(language)
+	if err != nil {
+		return err
 	}
 	codeDir, release, err := w.cfg.Code.Get(ctx, v.Code.Digest)
 	if err != nil {
@@ -165,6 +209,8 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 	}
 	inst.releaseCode = release
 	inside := w.inside(codeDir)
+	w.starts <- struct{}{} // making a sandbox keeps processors busy
+	defer func() { <-w.starts }()
 	sb, err := w.cfg.Driver.Start(ctx, sandbox.Spec{
 		ID:       inst.id,
 		Args:     shim.Command(language, interpreter, v.Config.MemoryMB, inside.shim),
@@ -179,7 +225,7 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 		return fmt.Errorf("start the sandbox: %w", err)
 	}
 	inst.sb = sb
-	inst.output.Go(inst.readOutput)
+	w.tasks.Go(inst.readOutput)
 	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog})
 	inst.up.Store(true)
 	return nil
@@ -241,7 +287,8 @@ func (w *Worker) initFailed(inst *instance, err error) error {
 	} else if d.exit.OOM {
 		d.reason, d.peakMB = hearth.EndOOM, d.memoryMB
 	}
-	doc := d.failure("init")
+	doc := d.failure("")
+	doc.ErrorMessage = sentence(doc.ErrorMessage) + " That was during init, before any invocation."
 	return &initFailure{doc: encode(doc), err: errors.New(doc.ErrorMessage)}
 }
 

@@ -46,16 +46,20 @@ type Config struct {
 	Events       EventSink
 	Log          *slog.Logger
 	InitTimeout  time.Duration // hearth.InitTimeout when 0
+	// InUse tells whether any name still stands for a version; nil means always. It is
+	// asked before an instance is started.
+	InUse func(*hearth.Version) bool
 }
 
 // Worker serves invocations with instances on this node.
 type Worker struct {
-	cfg  Config
-	pool *pool.Pool
-	// starts bounds how many instances are being started at once: more than the
-	// processors can work on only makes every one of them late.
-	starts chan struct{}
-	wake   chan struct{} // the expiry loop must look again
+	cfg   Config
+	pool  *pool.Pool
+	gates gates
+	// starts bounds how many sandboxes are being made at once.
+	starts  chan struct{}
+	wake    chan struct{} // the expiry loop must look again
+	program program
 
 	ctx    context.Context // ends when Close gives up waiting
 	cancel context.CancelFunc
@@ -81,14 +85,16 @@ func New(cfg Config) (*Worker, error) {
 	if err := shim.Write(cfg.ShimDir); err != nil {
 		return nil, err
 	}
+	atOnce := max(4, 2*runtime.NumCPU())
 	w := &Worker{
 		cfg: cfg,
 		pool: pool.New(pool.Config{
 			MemoryMB: cfg.MemoryMB, QueueLength: cfg.QueueLength, QueueTimeout: cfg.QueueTimeout,
 		}),
-		starts: make(chan struct{}, max(4, 2*runtime.NumCPU())),
+		starts: make(chan struct{}, atOnce),
 		wake:   make(chan struct{}, 1),
 	}
+	w.gates = gates{width: atOnce, open: map[*pool.Group]*gate{}}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.tasks.Go(w.expire)
 	w.tasks.Go(w.compileShims)
@@ -210,27 +216,30 @@ func (w *Worker) Close(ctx context.Context) error {
 	w.closing.Store(true)
 	destroy, waiters := w.pool.Close(time.Now())
 	w.ended(destroy, waiters, hearth.Errorf(hearth.ErrShuttingDown, "the platform is shutting down"))
-	if !w.drained(ctx) {
-		for _, p := range w.pool.Instances() {
-			if inst, ok := p.Value.(*instance); ok {
-				inst.kill(hearth.EndDrained)
-			}
-		}
-	}
-	// Every instance is by now being destroyed by its own keeper.
-	if !w.drained(context.WithoutCancel(ctx)) {
-		return errors.New("worker: instances are left")
+	if !w.drained(ctx, func() {}) {
+		w.drained(context.WithoutCancel(ctx), w.killAll) // every keeper sees to its own
 	}
 	w.cancel()
 	w.tasks.Wait()
 	return nil
 }
 
-// drained waits until no instance holds memory any more; false when ctx ends first.
-func (w *Worker) drained(ctx context.Context) bool {
+// killAll asks every instance to go without grace.
+func (w *Worker) killAll() {
+	for _, p := range w.pool.Instances() {
+		if inst, ok := p.Value.(*instance); ok {
+			inst.kill(hearth.EndDrained)
+		}
+	}
+}
+
+// drained waits until no instance holds memory any more, and calls again meanwhile,
+// for instances may still appear; false when ctx ends first.
+func (w *Worker) drained(ctx context.Context, again func()) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for len(w.pool.Instances()) > 0 || w.pool.Stats().Starting > 0 {
+		again()
 		select {
 		case <-ctx.Done():
 			return false

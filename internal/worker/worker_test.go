@@ -254,6 +254,80 @@ func TestDrainMovesThoseWhoWait(t *testing.T) {
 	}
 }
 
+// Inits that hang keep nobody but their own function waiting.
+func TestSlowInitsDelayNobodyElse(t *testing.T) {
+	m := &machine{script: func(b *box) {
+		if strings.Contains(strings.Join(b.spec.Env, " "), "AWS_LAMBDA_FUNCTION_NAME=slow") {
+			b.hello()
+			<-b.done
+			return
+		}
+		echo(b)
+	}}
+	w := newWorker(t, m, func(cfg *Config) { cfg.MemoryMB, cfg.InitTimeout = 1<<20, 2*time.Second })
+	slow := version("slow", hearth.Exclusive, nil)
+	var wg sync.WaitGroup
+	for range 3 * cap(w.starts) {
+		wg.Go(func() { w.call(slow) })
+	}
+	waitUntil(t, func() bool { return len(w.Instances("slow")) >= w.gates.width })
+	begin := time.Now()
+	if res, err := w.call(version("fast", hearth.Exclusive, nil)); err != nil || res.FunctionError != "" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("a cold start beside hanging inits took %v", took)
+	}
+	wg.Wait()
+}
+
+// Who resolved a name just before an update must not bring the old code back.
+func TestVersionsNobodyUsesAreNotStarted(t *testing.T) {
+	var used atomic.Bool
+	m := &machine{script: echo}
+	w := newWorker(t, m, func(cfg *Config) { cfg.InUse = func(*hearth.Version) bool { return used.Load() } })
+	v := version("f", hearth.Exclusive, nil)
+	if _, err := w.call(v); hearth.CodeOf(err) != hearth.ErrMoved {
+		t.Errorf("a version nobody uses: %v", err)
+	}
+	if len(m.made) != 0 {
+		t.Error("a sandbox was made for it")
+	}
+	used.Store(true)
+	next := version("f", hearth.Exclusive, nil)
+	next.Identity = "f/2"
+	if _, err := w.call(next); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFailedInitShowsItsLog(t *testing.T) {
+	w := newWorker(t, &machine{script: func(b *box) {
+		b.out.WriteString("cannot open the database\n")
+		b.hello()
+		b.next()
+		b.send(frame{kind: frameInitError, body: []byte(`{"errorType":"Error","errorMessage":"no database"}`)})
+		b.exit(sandbox.Exit{Code: 1})
+	}}, nil)
+	res, err := w.call(version("f", hearth.Exclusive, nil))
+	if err != nil || !strings.Contains(string(res.LogTail), "no database") {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+func TestClosingDescriptor3IsNamed(t *testing.T) {
+	w := newWorker(t, &machine{script: func(b *box) {
+		b.serve(func(frame) { b.shim.Close(); <-b.done })
+	}}, nil)
+	res, err := w.call(version("f", hearth.Exclusive, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if doc := failure(t, res); doc.ErrorType != hearth.TypeProtocol || !strings.Contains(doc.ErrorMessage, "descriptor 3 was closed") {
+		t.Errorf("%s: %s", doc.ErrorType, doc.ErrorMessage)
+	}
+}
+
 // Memory of victims is used only once they are really gone.
 func TestEvictionWaitsForTheVictim(t *testing.T) {
 	m := &machine{script: echo}
