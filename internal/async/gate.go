@@ -15,7 +15,8 @@ import (
 //   - A function may hold no more slots than are still free after that, nor more
 //     memory: one greedy function gets half, the second a quarter or, once the first
 //     has let go, a third each, and so on. So something is left for the next function
-//     whatever the others do, even if none of their attempts ever ends.
+//     even while attempts of others do not end: of 128 slots, it takes eight functions
+//     that are stuck all at once before a ninth has to wait.
 //   - Functions take turns: each gets a few slots, then it is the next one's turn.
 //
 // An instance that several attempts share is counted by their shares of it. A function

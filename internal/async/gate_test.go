@@ -1,0 +1,249 @@
+package async
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestGateModel: whatever comes, the bounds hold, permits are neither lost nor made,
+// and nobody who may begin is left waiting.
+func TestGateModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		slots := rapid.IntRange(1, 40).Draw(rt, "slots")
+		memory := rapid.SampledFrom([]int{0, 512, 2048}).Draw(rt, "memory")
+		g := NewGate(slots, memory)
+		names := rapid.SampledFrom([]string{"a", "b", "c", "d"})
+		terms := map[string]Terms{}
+		for _, n := range []string{"a", "b", "c", "d"} {
+			terms[n] = Terms{MemoryMB: rapid.SampledFrom([]int{0, 13, 128, 1024}).Draw(rt, "mb"), Most: rapid.IntRange(0, 3).Draw(rt, "most")}
+		}
+		termsOf := func(f string) Terms { return terms[f] }
+		waiting := map[string]int{} // events in lines
+		var running, pulling []Turn
+		used := func(f string) (n int) {
+			for _, r := range running {
+				if r.Function == f || f == "" {
+					n++
+				}
+			}
+			for _, p := range pulling {
+				if p.Function == f || f == "" {
+					n += p.Permits
+				}
+			}
+			return n
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"submit": func(rt *rapid.T) {
+				f := names.Draw(rt, "function")
+				waiting[f] += rapid.IntRange(1, 50).Draw(rt, "n")
+				g.Poke(f)
+			},
+			"turn": func(rt *rapid.T) {
+				turn, ok := g.Next(termsOf)
+				if !ok {
+					return
+				}
+				pulling = append(pulling, turn)
+				tm := terms[turn.Function]
+				switch free := slots - used(""); {
+				case turn.Permits < 1 || turn.Permits > turnPermits:
+					rt.Fatalf("%+v", turn)
+				case free < 0:
+					rt.Fatalf("%d permits too many", -free)
+				case turn.Permits > 1 && used(turn.Function) > free:
+					rt.Fatalf("%s holds %d, only %d are free", turn.Function, used(turn.Function), free)
+				case tm.Most > 0 && used(turn.Function) > tm.Most:
+					rt.Fatalf("%s holds %d, at most %d", turn.Function, used(turn.Function), tm.Most)
+				}
+			},
+			"pulled": func(rt *rapid.T) {
+				if len(pulling) == 0 {
+					return
+				}
+				turn := pulling[0]
+				pulling = pulling[1:]
+				got := min(turn.Permits, waiting[turn.Function])
+				waiting[turn.Function] -= got
+				for range got {
+					running = append(running, turn)
+				}
+				g.Pulled(turn, got)
+			},
+			"done": func(rt *rapid.T) {
+				if len(running) == 0 {
+					return
+				}
+				i := rapid.IntRange(0, len(running)-1).Draw(rt, "i")
+				g.Done(running[i])
+				running = append(running[:i:i], running[i+1:]...)
+			},
+			"": func(rt *rapid.T) {
+				if g.Running("") != used("") {
+					rt.Fatalf("%d are counted, %d there", g.Running(""), used(""))
+				}
+				mb := 0
+				for _, r := range running {
+					mb += r.MemoryMB
+				}
+				for _, p := range pulling {
+					mb += p.MemoryMB * p.Permits
+				}
+				if mb != g.usedMB {
+					rt.Fatalf("%d MB are counted, %d held", g.usedMB, mb)
+				}
+			},
+		})
+		// In the end everything is worked off, and the gate has forgotten all.
+		for step := 0; ; step++ {
+			if step > 10_000 {
+				rt.Fatalf("left: %v", waiting)
+			}
+			for len(pulling) > 0 {
+				turn := pulling[0]
+				pulling = pulling[1:]
+				got := min(turn.Permits, waiting[turn.Function])
+				waiting[turn.Function] -= got
+				g.Pulled(turn, got)
+				for range got {
+					g.Done(turn)
+				}
+			}
+			for _, r := range running {
+				g.Done(r)
+			}
+			running = nil
+			turn, ok := g.Next(termsOf)
+			if !ok {
+				break
+			}
+			pulling = append(pulling, turn)
+		}
+		for f, n := range waiting {
+			if n > 0 {
+				rt.Fatalf("%d events of %s are left", n, f)
+			}
+		}
+		if len(g.lines) != 0 || g.used != 0 || g.usedMB != 0 {
+			rt.Fatalf("not forgotten: %+v", g)
+		}
+	})
+}
+
+// TestGateLeavesRoom: functions that never let go leave something for the next one.
+func TestGateLeavesRoom(t *testing.T) {
+	g := NewGate(128, 0)
+	termsOf := func(string) Terms { return Terms{} }
+	for i := range 7 {
+		g.Poke(fmt.Sprint("stuck", i))
+	}
+	for turn, ok := g.Next(termsOf); ok; turn, ok = g.Next(termsOf) {
+		g.Pulled(turn, turn.Permits)
+	}
+	g.Poke("f")
+	if turn, ok := g.Next(termsOf); !ok || turn.Function != "f" {
+		t.Errorf("%+v %v with %d under way", turn, ok, g.Running(""))
+	}
+}
+
+// TestGateKeepsAPoke: what comes while a line is being pulled is not forgotten.
+func TestGateKeepsAPoke(t *testing.T) {
+	g := NewGate(8, 0)
+	termsOf := func(string) Terms { return Terms{} }
+	g.Poke("f")
+	turn, _ := g.Next(termsOf)
+	g.Poke("f")
+	g.Pulled(turn, 0)
+	if _, ok := g.Next(termsOf); !ok {
+		t.Error("the poke was forgotten")
+	}
+}
+
+// TestAgendaModel: lanes are looked at in the order of their times, each once.
+func TestAgendaModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		a, model := newAgenda(), map[string]time.Time{}
+		now := time.Unix(0, 0)
+		key := rapid.SampledFrom([]string{"1.a", "1.b", "60.a", "120.b"})
+		at := func(rt *rapid.T) time.Time {
+			return now.Add(time.Duration(rapid.IntRange(0, 100).Draw(rt, "in")) * time.Second)
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"see": func(rt *rapid.T) {
+				k, when := key.Draw(rt, "key"), at(rt)
+				a.see(k, when)
+				if _, ok := model[k]; !ok {
+					model[k] = when
+				}
+			},
+			"put": func(rt *rapid.T) {
+				k, when := key.Draw(rt, "key"), at(rt)
+				a.put(k, when, 1)
+				model[k] = when
+			},
+			"take": func(rt *rapid.T) {
+				now = now.Add(time.Duration(rapid.IntRange(0, 60).Draw(rt, "later")) * time.Second)
+				e, ok := a.take(now)
+				for k, when := range model {
+					if !when.After(now) && (!ok || when.Before(model[e.key])) {
+						rt.Fatalf("took %+v %v, but %s was due at %v", e, ok, k, when)
+					}
+				}
+				if ok {
+					if when, there := model[e.key]; !there || when != e.at || when.After(now) {
+						rt.Fatalf("took %+v at %v, want %v", e, now, when)
+					}
+					delete(model, e.key)
+				}
+			},
+			"": func(rt *rapid.T) {
+				next, ok := a.next()
+				if ok != (len(model) > 0) || len(a.lanes) != len(model) {
+					rt.Fatalf("next %v %v of %v", next, ok, model)
+				}
+			},
+		})
+	})
+}
+
+func TestWaitInALane(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	for _, c := range []struct{ due, want time.Duration }{
+		{30 * time.Second, 30 * time.Second},
+		{-time.Hour, 0},               // it is late, or the clock went forward
+		{time.Hour, 60 * time.Second}, // the clock went back
+	} {
+		if got := wait(now, now.Add(c.due), 60*time.Second); got != c.want {
+			t.Errorf("due in %v: waits %v, want %v", c.due, got, c.want)
+		}
+	}
+	if f, d, err := parseLaneKey(laneKey("my-fn_1", 2*time.Minute)); f != "my-fn_1" || d != 2*time.Minute || err != nil {
+		t.Error(f, d, err)
+	}
+	if _, _, err := parseLaneKey("nonsense"); err == nil {
+		t.Error("nonsense is a lane")
+	}
+}
+
+func TestMeter(t *testing.T) {
+	var m meter
+	now := time.Unix(1_000_000, 0)
+	for range 120 {
+		for range 10 {
+			m.add(now)
+		}
+		now = now.Add(time.Second)
+	}
+	if total, rate := m.read(now); total != 1200 || rate != 10 {
+		t.Errorf("%d, %v per second", total, rate)
+	}
+	if total, rate := m.read(now.Add(time.Hour)); total != 1200 || rate != 0 {
+		t.Errorf("%d, %v per second an hour later", total, rate)
+	}
+	if _, rate := m.read(now.Add(-time.Hour)); rate > 10 {
+		t.Errorf("%v per second after the clock went back", rate)
+	}
+}
