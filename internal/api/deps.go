@@ -33,6 +33,8 @@ type Functions interface {
 	List() []*hearth.Function
 	Resolve(name, qualifier string) (*hearth.Function, *hearth.Version, error)
 	State(name string) hearth.FunctionState
+	// Generation is another number after every change of any function.
+	Generation() uint64
 	// OpenCode opens an archive by its digest. The caller closes it.
 	OpenCode(ctx context.Context, digest string) (io.ReadCloser, error)
 }

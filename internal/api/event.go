@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"hearth/internal/hearth"
 )
 
 // eventInput is a request to a function URL, as it was sent.
@@ -23,6 +25,15 @@ type eventInput struct {
 	body      []byte
 	requestID string
 	now       time.Time
+	route     *httpMatch // the declared path that it came by; nil for a function URL
+}
+
+// routeKey is what the event says it came by.
+func (in *eventInput) routeKey() string {
+	if in.route == nil {
+		return hearth.DefaultPath
+	}
+	return in.route.key
 }
 
 // buildEvent writes the event of payload format 2.0 into c.event (Lambda API). It
@@ -33,13 +44,16 @@ func (c *call) buildEvent(in *eventInput) {
 	if len(path) == 0 {
 		path = []byte("/")
 	}
-	b := append(c.event[:0], `{"version":"2.0","routeKey":"$default","rawPath":`...)
+	b := append(c.event[:0], `{"version":"2.0","routeKey":"`...)
+	b = append(b, in.routeKey()...) // nothing in it needs quoting
+	b = append(b, `","rawPath":`...)
 	b = appendQuoted(b, path)
 	b = append(b, `,"rawQueryString":`...)
 	b = appendQuoted(b, in.query)
 	b = c.appendCookies(b)
 	b = c.appendHeaders(b, in)
 	b = c.appendQuery(b, in.query)
+	b = c.appendParameters(b, in.route, false)
 	b = c.appendContext(b, in, path)
 	c.event = append(appendBody(b, in.body, c.header("content-type")), '}')
 }
@@ -196,10 +210,7 @@ func (c *call) decode(s []byte) []byte {
 }
 
 func (c *call) appendContext(b []byte, in *eventInput, path []byte) []byte {
-	host := in.host
-	if i := bytes.LastIndexByte(host, ':'); i >= 0 && bytes.IndexByte(host[i:], ']') < 0 {
-		host = host[:i]
-	}
+	host := bareHost(in.host)
 	b = append(b, `,"requestContext":{"accountId":"anonymous","apiId":`...)
 	b = appendQuoted(b, in.name)
 	b = append(b, `,"domainName":`...)
@@ -218,7 +229,9 @@ func (c *call) appendContext(b []byte, in *eventInput, path []byte) []byte {
 	b = appendText(b, c.header("user-agent"))
 	b = append(b, `},"requestId":`...)
 	b = appendQuoted(b, in.requestID)
-	b = append(b, `,"routeKey":"$default","stage":"$default","time":"`...)
+	b = append(b, `,"routeKey":"`...)
+	b = append(b, in.routeKey()...)
+	b = append(b, `","stage":"$default","time":"`...)
 	b = in.now.UTC().AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `","timeEpoch":`...)
 	b = strconv.AppendInt(b, in.now.UnixMilli(), 10)

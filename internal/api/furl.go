@@ -46,18 +46,29 @@ func (s *Server) serveURL(ctx *fasthttp.RequestCtx, u urlTarget) {
 }
 
 func (s *Server) invokeURL(ctx *fasthttp.RequestCtx, c *call, t *functionTarget, u urlTarget, id string) (*hearth.Result, error) {
+	in := s.eventInput(ctx, t.name, u.prefix, u.path, u.query, id)
+	c.buildEvent(&in)
+	c.req.WantStream = true
+	return s.invokeEvent(c, t, id)
+}
+
+// eventInput is the request that ctx holds, for the function name.
+func (s *Server) eventInput(ctx *fasthttp.RequestCtx, name string, prefix, path, query []byte, id string) eventInput {
 	h := &ctx.Request.Header
-	in := eventInput{
-		name: t.name, prefix: u.prefix, method: h.Method(), path: u.path, query: u.query, protocol: h.Protocol(),
+	return eventInput{
+		name: name, prefix: prefix, method: h.Method(), path: path, query: query, protocol: h.Protocol(),
 		host: h.Host(), remote: remoteAddr(ctx.RemoteAddr()), headers: h.RawHeaders(),
 		body: ctx.Request.Body(), requestID: id, now: s.now(),
 	}
-	c.buildEvent(&in)
+}
+
+// invokeEvent calls the function with the event that c holds.
+func (s *Server) invokeEvent(c *call, t *functionTarget, id string) (*hearth.Result, error) {
 	if len(c.event) > hearth.MaxPayloadBytes {
 		return nil, hearth.Errorf(hearth.ErrTooLarge, "The request makes an event of %d bytes; a function takes %d. Binary bodies grow by a third.", len(c.event), hearth.MaxPayloadBytes)
 	}
 	c.req.ID, c.req.Function, c.req.Qualifier, c.req.InvokedARN = id, t.name, t.qualifier, t.arn
-	c.req.Payload, c.req.HTTP, c.req.WantStream = c.event, true, true
+	c.req.Payload, c.req.HTTP = c.event, true
 	if trace := c.header("x-amzn-trace-id"); trace != nil {
 		c.req.TraceID = string(trace)
 	}

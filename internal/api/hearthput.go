@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"hearth/internal/hearth"
@@ -18,7 +19,9 @@ type putInput struct {
 	Config   configDoc         `json:"config"`
 	Tags     map[string]string `json:"tags"`     // all of them, when given
 	Reserved json.RawMessage   `json:"reserved"` // a number; null removes it
-	Code     []byte            `json:"code"`     // the archive
+	// Routes are paths below /http/; all of them, when given.
+	Routes []hearth.HTTPRoute `json:"routes"`
+	Code   []byte             `json:"code"` // the archive
 }
 
 // putFunction creates a function or changes it, code and configuration in one step.
@@ -99,8 +102,11 @@ func (in *putInput) apply(f *hearth.Function) error {
 		}
 		f.Reserved = &n
 	}
+	if in.Routes != nil {
+		f.Routes = slices.Clone(in.Routes)
+	}
 	in.Config.patch().Apply(&f.Latest.Config)
-	return f.Latest.Config.Validate()
+	return f.Validate()
 }
 
 // decodeStrictly reads a JSON object and refuses members that v does not have.
@@ -124,7 +130,7 @@ func decodeStrictly(body []byte, v any) error {
 		message = wrongType(wrong)
 	}
 	if strings.HasPrefix(message, "unknown field") {
-		message += "; the body has config, tags, reserved and code, and config has " + configKeys
+		message += "; the body has config, tags, reserved, routes and code, and config has " + configKeys
 	}
 	return hearth.Errorf(hearth.ErrInvalid, "The body is not as it should be: %s.", message)
 }

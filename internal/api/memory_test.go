@@ -25,6 +25,7 @@ type memFunctions struct {
 	functions map[string]*hearth.Function
 	code      map[string][]byte
 	revisions int
+	deleted   int
 	numbers   map[string]int // of the last versions of deleted functions
 	now       func() time.Time
 }
@@ -111,7 +112,14 @@ func (m *memFunctions) Delete(_ context.Context, name string) error {
 	}
 	m.numbers[name] = m.functions[name].Published
 	delete(m.functions, name)
+	m.deleted++
 	return nil
+}
+
+func (m *memFunctions) Generation() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return uint64(m.revisions + m.deleted)
 }
 
 func (m *memFunctions) Get(name string) (*hearth.Function, error) {
@@ -193,6 +201,9 @@ func (m *memInvoker) Invoke(ctx context.Context, r *invoke.Request) (*hearth.Res
 	switch v.Config.Handler {
 	case "echo":
 		result.Payload = bytes.Clone(r.Payload)
+	case "proxy": // the event as the body of a proxy answer
+		result.Payload, _ = json.Marshal(map[string]any{"statusCode": 201, "body": string(r.Payload),
+			"multiValueHeaders": map[string][]string{"Set-Cookie": {"a=1", "b=2"}}})
 	case "request":
 		result.Payload, _ = json.Marshal(map[string]any{
 			"id": r.ID, "function": r.Function, "qualifier": r.Qualifier, "arn": r.InvokedARN,

@@ -83,6 +83,10 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 		s.serveURL(ctx, urlTarget{segment: name, prefix: path[:len(path)-len(tail)], path: tail, query: query})
 		return
 	}
+	if len(path) > len(httpPrefix) && string(path[:len(httpPrefix)]) == httpPrefix {
+		s.serveHTTP(ctx, path, query)
+		return
+	}
 	if foreign(&ctx.Request.Header) {
 		s.fail(ctx, string(path), s.newID(), hearth.Errorf(hearth.ErrForbidden,
 			"A page of another origin (%s) may not use this API from a browser. Function URLs may be called from anywhere.", clip(string(ctx.Request.Header.Peek("Origin")))))
@@ -258,7 +262,7 @@ func isDated(path string) bool {
 func bodyLimit(method, path []byte) int {
 	rest, lambda := bytes.CutPrefix(path, []byte(functionsPath))
 	switch {
-	case bytes.HasPrefix(path, []byte(urlPrefix)), bytes.HasPrefix(path, []byte(streamingPath)),
+	case bytes.HasPrefix(path, []byte(urlPrefix)), bytes.HasPrefix(path, []byte(httpPrefix)), bytes.HasPrefix(path, []byte(streamingPath)),
 		lambda && bytes.HasSuffix(rest, []byte("/invocations")):
 		return hearth.MaxPayloadBytes
 	case lambda && (len(rest) <= 1 || bytes.HasSuffix(rest, []byte("/code"))),

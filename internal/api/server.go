@@ -67,6 +67,7 @@ type Server struct {
 
 	routes  []route
 	targets targets
+	router  httpRouter
 	calls   sync.Pool // of *call
 
 	// work ends when Shutdown's patience does: it is the context of all calls below.

@@ -17,6 +17,8 @@ type cache struct {
 	seed  maphash.Seed
 	table atomic.Pointer[[]atomic.Pointer[link]] // its length is a power of two
 	count atomic.Int64
+	// writes counts the changes: another number means that something is different.
+	writes atomic.Uint64
 	// sorted is what list has returned, nil since the last write.
 	sorted []*hearth.Function
 }
@@ -103,6 +105,7 @@ func (c *cache) put(f *hearth.Function, revision uint64) {
 	rest, had := without(chain.Load(), f.Name)
 	chain.Store(&link{hash, f.Name, f, routesOf(f), revision, rest})
 	c.sorted = nil
+	c.writes.Add(1)
 	if !had && c.count.Add(1) > int64(len(table)) {
 		c.grow(table)
 	}
@@ -115,6 +118,7 @@ func (c *cache) remove(name string) {
 	if had {
 		chain.Store(rest)
 		c.sorted = nil
+		c.writes.Add(1)
 		c.count.Add(-1)
 	}
 }

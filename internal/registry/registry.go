@@ -201,6 +201,10 @@ func (r *Registry) List() []*hearth.Function {
 	return slices.Clone(r.cache.listLocked())
 }
 
+// Generation is another number after every change of any function: for those who keep
+// something that they have made of List. It reads memory only and does not lock.
+func (r *Registry) Generation() uint64 { return r.cache.writes.Load() }
+
 // Len is the number of functions.
 func (r *Registry) Len() int { return r.cache.len() }
 

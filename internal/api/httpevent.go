@@ -1,0 +1,207 @@
+package api
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strconv"
+	"unicode/utf8"
+
+	"hearth/internal/hearth"
+)
+
+// isProxyAnswer tells whether a result has a statusCode.
+func isProxyAnswer(payload []byte) bool {
+	i := skipSpace(payload, 0)
+	if i >= len(payload) {
+		return false
+	}
+	_, proxy := readAnswer(payload[i:])
+	return proxy
+}
+
+// buildEvent1 writes the event of payload format 1.0 into c.event (API Gateway's
+// Lambda proxy integration for REST APIs).
+func (c *call) buildEvent1(in *eventInput, m *httpMatch) {
+	names := rawNames(in.headers)
+	c.readHeaders(in.headers)
+	path := in.path
+	if len(path) == 0 {
+		path = []byte("/")
+	}
+	b := append(c.event[:0], `{"version":"1.0","resource":`...)
+	b = appendQuoted(b, []byte(m.Path))
+	b = append(b, `,"path":`...)
+	b = appendQuoted(b, path)
+	b = append(b, `,"httpMethod":`...)
+	b = appendQuoted(b, in.method)
+	b = c.appendHeaders1(b, in, names)
+	b = c.appendQuery1(b, in.query)
+	b = c.appendParameters(b, m, true)
+	b = append(b, `,"stageVariables":null`...)
+	b = c.appendContext1(b, in, m, path)
+	switch {
+	case len(in.body) == 0:
+		b = append(b, `,"body":null,"isBase64Encoded":false`...)
+	case utf8.Valid(in.body):
+		b = append(b, `,"body":`...)
+		b = appendQuoted(b, in.body)
+		b = append(b, `,"isBase64Encoded":false`...)
+	default:
+		b = append(b, `,"body":"`...)
+		b = base64.StdEncoding.AppendEncode(b, in.body)
+		b = append(b, `","isBase64Encoded":true`...)
+	}
+	c.event = append(b, '}')
+}
+
+// rawNames are the names of headers as they were sent, in the order of readHeaders,
+// which turns them to lower case where they stand.
+func rawNames(raw []byte) []string {
+	var names []string
+	for len(raw) > 0 {
+		line, rest, _ := bytes.Cut(raw, []byte("\n"))
+		raw = rest
+		if name, _, ok := bytes.Cut(line, []byte(":")); ok && len(name) > 0 {
+			names = append(names, string(name))
+		}
+	}
+	return names
+}
+
+// appendHeaders1 appends headers, where the last value of a name counts, and
+// multiValueHeaders.
+func (c *call) appendHeaders1(b []byte, in *eventInput, names []string) []byte {
+	from := in.remote.String()
+	if before := c.header("x-forwarded-for"); before != nil {
+		from = string(before) + ", " + from
+	}
+	forwarded := [][2]string{{"X-Forwarded-For", from}, {"X-Forwarded-Port", string(portOf(in.host))},
+		{"X-Forwarded-Proto", "http"}, {"X-Forwarded-Prefix", string(in.prefix)}}
+	each := func(open string, write func(b []byte, i int) []byte, own func(b []byte, value string) []byte) {
+		b = append(b, open...)
+		first := true
+		for i := range c.headers {
+			h := &c.headers[i]
+			if h.chained || isHopByHop(h.name) || isForwarded(h.name) {
+				continue
+			}
+			b = separated(b, &first, "")
+			b = append(appendText(b, []byte(names[i])), ':')
+			b = write(b, i)
+		}
+		for _, h := range forwarded {
+			b = separated(b, &first, "")
+			b = append(appendText(b, []byte(h[0])), ':')
+			b = own(b, h[1])
+		}
+		b = append(b, '}')
+	}
+	each(`,"headers":{`, func(b []byte, i int) []byte {
+		for c.headers[i].next != 0 {
+			i = c.headers[i].next
+		}
+		return appendText(b, c.headers[i].value)
+	}, func(b []byte, value string) []byte { return appendText(b, []byte(value)) })
+	each(`,"multiValueHeaders":{`, func(b []byte, i int) []byte {
+		b = appendText(append(b, '['), c.headers[i].value)
+		for i = c.headers[i].next; i != 0; i = c.headers[i].next {
+			b = appendText(append(b, ','), c.headers[i].value)
+		}
+		return append(b, ']')
+	}, func(b []byte, value string) []byte { return append(appendText(append(b, '['), []byte(value)), ']') })
+	return b
+}
+
+// appendQuery1 appends the query's members: null when there is none.
+func (c *call) appendQuery1(b []byte, query []byte) []byte {
+	c.readQuery(query)
+	if len(c.pairs) == 0 {
+		return append(b, `,"queryStringParameters":null,"multiValueQueryStringParameters":null`...)
+	}
+	b = append(b, `,"queryStringParameters":{`...)
+	first := true
+	for i := range c.pairs {
+		if c.pairs[i].chained {
+			continue
+		}
+		last := i
+		for c.pairs[last].next != 0 {
+			last = c.pairs[last].next
+		}
+		b = separated(b, &first, "")
+		b = append(appendQuoted(b, c.pairs[i].name), ':')
+		b = appendQuoted(b, c.pairs[last].value)
+	}
+	b = append(b, `},"multiValueQueryStringParameters":{`...)
+	first = true
+	for i := range c.pairs {
+		if c.pairs[i].chained {
+			continue
+		}
+		b = separated(b, &first, "")
+		b = append(appendQuoted(b, c.pairs[i].name), ':', '[')
+		b = appendQuoted(b, c.pairs[i].value)
+		for j := c.pairs[i].next; j != 0; j = c.pairs[j].next {
+			b = appendQuoted(append(b, ','), c.pairs[j].value)
+		}
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+// appendParameters appends pathParameters; where there are none, null or nothing.
+func (c *call) appendParameters(b []byte, m *httpMatch, null bool) []byte {
+	if m == nil || len(m.values) == 0 {
+		if null {
+			b = append(b, `,"pathParameters":null`...)
+		}
+		return b
+	}
+	first := true
+	for i, value := range m.values {
+		b = separated(b, &first, `,"pathParameters":{`)
+		b = append(appendQuoted(b, []byte(m.names[i])), ':')
+		b = appendQuoted(b, appendUnescaped(nil, []byte(value), false))
+	}
+	return append(b, '}')
+}
+
+func (c *call) appendContext1(b []byte, in *eventInput, m *httpMatch, path []byte) []byte {
+	str := func(name string, value []byte) {
+		b = append(append(append(b, ',', '"'), name...), '"', ':')
+		b = appendText(b, value)
+	}
+	b = append(b, `,"requestContext":{"accountId":"`...)
+	b = append(b, hearth.DefaultAccount...)
+	b = append(b, '"')
+	str("apiId", []byte(m.Service))
+	str("domainName", bareHost(in.host))
+	str("domainPrefix", []byte(m.Service))
+	str("extendedRequestId", []byte(in.requestID))
+	str("httpMethod", in.method)
+	b = append(b, `,"identity":{"accessKey":null,"accountId":null,"caller":null,"cognitoAuthenticationProvider":null,`+
+		`"cognitoAuthenticationType":null,"cognitoIdentityId":null,"cognitoIdentityPoolId":null,"principalOrgId":null,"sourceIp":"`...)
+	b = in.remote.AppendTo(b)
+	b = append(b, `","user":null`...)
+	str("userAgent", c.header("user-agent"))
+	b = append(b, `,"userArn":null},"path":`...)
+	b = appendQuoted(b, append(append([]byte("/"), m.Stage...), path...))
+	str("protocol", in.protocol)
+	str("requestId", []byte(in.requestID))
+	b = append(b, `,"requestTime":"`...)
+	b = in.now.UTC().AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
+	b = append(b, `","requestTimeEpoch":`...)
+	b = strconv.AppendInt(b, in.now.UnixMilli(), 10)
+	str("resourceId", []byte(m.key))
+	str("resourcePath", []byte(m.Path))
+	str("stage", []byte(m.Stage))
+	return append(b, '}')
+}
+
+// bareHost is a host without its port.
+func bareHost(host []byte) []byte {
+	if i := bytes.LastIndexByte(host, ':'); i >= 0 && bytes.IndexByte(host[i:], ']') < 0 {
+		return host[:i]
+	}
+	return host
+}
