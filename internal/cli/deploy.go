@@ -18,16 +18,23 @@ const deployLong = `Pack a folder (or take a zip archive), send it to the platfo
 function answers. A function of that name is replaced, and its instances with it:
 invocations in flight finish on the old code. Otherwise it is created.
 
-What the function is comes from hearth.yml in the folder. Flags win over it. Without
-a hearth.yml the name is the folder's, and runtime and handler are guessed from the
-files: index.js, index.mjs or the main of package.json; main.py, lambda_function.py
-or handler.py. What was guessed is said.
+What the function is comes from hearth.yml in the folder. Flags win over it. Where
+there is none, the project files of other platforms are read: serverless.yml
+(providers aws, google, azure, openwhisk, prototype, kubeless), binaris.yml, and
+Azure's host.json and function.json. What was understood is said, and every key that
+was not. Without any file the name is the folder's, and runtime and handler are
+guessed from the code: index.js, index.mjs or the main of package.json; main.py,
+lambda_function.py or handler.py.
 
-With a hearth.yml the function becomes exactly what the file says: a key that was
+Where package.json names dependencies and there is no node_modules, they are
+installed in a cache and packed from there; the folder itself is never written to.
+The same holds for requirements.txt.
+
+With a project's file the function becomes exactly what the file says: a key that was
 taken out goes back to its default. Without one, settings that no flag mentions stay
 as they are; --env and --tag then give all variables and all tags.
 
-A hearth.yml may hold several functions; all are deployed. --name then picks one of
+A file may hold several functions; all are deployed. --name then picks one of
 them; other flags apply to all that are deployed.
 
 The execution model is the knob that matters. "exclusive" gives every invocation an
@@ -37,6 +44,9 @@ database connection for all, if the code can bear company.`
 
 const deployExample = `  # everything from ./hearth.yml, or guessed
   hearth deploy
+
+  # a project of the Serverless Framework, for its stage prod
+  hearth deploy ./shop --stage prod --prefix shop-
 
   # another folder, and a flag that wins over its hearth.yml
   hearth deploy examples/hello --memory 512
@@ -62,6 +72,17 @@ type deployed struct {
 	CodeBytes      int    `json:"codeBytes"`
 	Files          int    `json:"files"`
 	Guessed        string `json:"guessed,omitempty"`
+	Dialect        string `json:"dialect"`
+	// Notes say what is otherwise than the project's file has it.
+	Notes  []string   `json:"notes,omitempty"`
+	Routes []routeDoc `json:"routes,omitempty"`
+}
+
+// routeDoc is a path that a function answers beside its own.
+type routeDoc struct {
+	Method  string `json:"method"`
+	URL     string `json:"url"`
+	Payload string `json:"payload"`
 }
 
 func (a *app) deployCommand() *cobra.Command {
@@ -81,11 +102,11 @@ func (a *app) deployCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			plans, err := planDeploy(source, o, cmd.Flags())
+			p, err := a.planDeploy(cmd.Context(), source, o, cmd.Flags())
 			if err != nil {
 				return err
 			}
-			return a.deployAll(cmd.Context(), c, plans)
+			return a.deployAll(cmd.Context(), c, p)
 		},
 	}
 	o.register(cmd)
@@ -93,12 +114,13 @@ func (a *app) deployCommand() *cobra.Command {
 }
 
 // deployAll sends every plan and prints what came of each.
-func (a *app) deployAll(ctx context.Context, c *client, plans []plan) error {
-	done := make([]deployed, 0, len(plans))
-	for i := range plans {
-		d, err := c.put(ctx, &plans[i])
+func (a *app) deployAll(ctx context.Context, c *client, p *planned) error {
+	a.printProject(p)
+	done := make([]deployed, 0, len(p.plans))
+	for i := range p.plans {
+		d, err := c.put(ctx, &p.plans[i])
 		if err != nil {
-			return fmt.Errorf("%s: %w", plans[i].Name, err)
+			return fmt.Errorf("%s: %w", p.plans[i].Name, err)
 		}
 		done = append(done, d)
 		if !a.json() {
@@ -106,8 +128,9 @@ func (a *app) deployAll(ctx context.Context, c *client, plans []plan) error {
 		}
 	}
 	if a.json() {
-		return a.printJSON(map[string]any{"functions": done})
+		return a.printJSON(map[string]any{"functions": done, "project": projectDocOf(p.project)})
 	}
+	a.printIgnored(p.project)
 	return nil
 }
 
@@ -120,6 +143,9 @@ func (c *client) put(ctx context.Context, p *plan) (deployed, error) {
 	if p.Reserved != nil || p.fromFile {
 		body["reserved"] = p.Reserved // null takes it away
 	}
+	if p.fromFile {
+		body["routes"] = append([]hearth.HTTPRoute{}, p.Routes...)
+	}
 	var f function
 	status, err := c.call(ctx, http.MethodPut, functionPath(p.Name), body, &f)
 	if err != nil {
@@ -127,7 +153,11 @@ func (c *client) put(ctx context.Context, p *plan) (deployed, error) {
 	}
 	k := &f.Latest.Config
 	d := deployed{Name: p.Name, Action: "updated", URL: c.functionURL(p.Name), Runtime: k.Runtime, Handler: k.Handler,
-		Model: string(k.Model), MaxConcurrency: 1, MemoryMB: k.MemoryMB, CodeBytes: len(p.archive), Files: p.files, Guessed: p.guessed}
+		Model: string(k.Model), MaxConcurrency: 1, MemoryMB: k.MemoryMB, CodeBytes: len(p.archive), Files: p.files, Guessed: p.guessed,
+		Dialect: k.Dialect, Notes: p.Notes}
+	for _, r := range p.Routes {
+		d.Routes = append(d.Routes, routeDoc{Method: r.Method, URL: c.base + strings.TrimPrefix(r.String(), r.Method+" "), Payload: r.Payload})
+	}
 	if status == http.StatusCreated {
 		d.Action = "created"
 	}
@@ -145,14 +175,20 @@ func (a *app) printDeployed(d *deployed, another bool) {
 	if another {
 		fmt.Fprintln(a.out)
 	}
-	k := config{Model: hearth.Model(d.Model), MaxConcurrency: d.MaxConcurrency}
+	k := config{Handler: d.Handler, Dialect: d.Dialect, Model: hearth.Model(d.Model), MaxConcurrency: d.MaxConcurrency}
 	fmt.Fprintf(a.out, "%s %s  %s\n", a.out.Paint(screen.Bold, d.Name), a.out.Paint(screen.Green, d.Action),
-		a.out.Paint(screen.Dim, strings.Join([]string{d.Runtime, d.Handler, screen.MB(d.MemoryMB), screen.Count(d.Files, "file") + ", " + screen.Bytes(int64(d.CodeBytes))}, " · ")))
+		a.out.Paint(screen.Dim, strings.Join([]string{d.Runtime, k.handlerWords(), screen.MB(d.MemoryMB), screen.Count(d.Files, "file") + ", " + screen.Bytes(int64(d.CodeBytes))}, " · ")))
 	if d.Guessed != "" {
 		fmt.Fprintf(a.out, "  %s\n", a.out.Paint(screen.Yellow, d.Guessed))
 	}
 	fmt.Fprintf(a.out, "  %s\n", k.modelWords())
+	for _, note := range d.Notes {
+		fmt.Fprintf(a.out, "  %s\n", a.out.Paint(screen.Yellow, note))
+	}
 	fmt.Fprintf(a.out, "  answers at %s\n", a.out.Paint(screen.Cyan, d.URL))
+	for _, r := range d.Routes {
+		fmt.Fprintf(a.out, "         and %s %s  %s\n", r.Method, a.out.Paint(screen.Cyan, r.URL), a.out.Paint(screen.Dim, "payload "+r.Payload))
+	}
 }
 
 // wire is the configuration as the platform takes it: only what is to be set, with

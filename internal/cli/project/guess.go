@@ -90,16 +90,27 @@ func defines(src, name string) bool {
 	return false
 }
 
+// packageFile is what a package.json says that matters here.
+type packageFile struct {
+	Name         string            `json:"name"`
+	Main         string            `json:"main"`
+	Scripts      map[string]string `json:"scripts"`
+	Dependencies map[string]string `json:"dependencies"`
+}
+
+// readPackage is the folder's package.json, nothing when there is none that can be
+// read.
+func readPackage(code fs.FS) (p packageFile) {
+	if src, err := fs.ReadFile(code, "package.json"); err == nil && json.Unmarshal(src, &p) != nil {
+		return packageFile{}
+	}
+	return p
+}
+
 // packageMain is the main file that package.json names, if it is there.
 func packageMain(code fs.FS) string {
-	src, err := fs.ReadFile(code, "package.json")
-	if err != nil {
-		return ""
-	}
-	var p struct {
-		Main string `json:"main"`
-	}
-	if json.Unmarshal(src, &p) != nil || p.Main == "" {
+	p := readPackage(code)
+	if p.Main == "" {
 		return ""
 	}
 	main := path.Clean(p.Main)

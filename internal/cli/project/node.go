@@ -12,10 +12,22 @@ import (
 
 // decoder walks the syntax tree of one file and collects what is wrong.
 type decoder struct {
-	anchors map[string]ast.Node
+	anchors map[anchor]ast.Node
 	// budget bounds the steps through aliases, which could otherwise multiply.
 	budget   int
 	problems []Problem
+	vars     *variables // nil where ${…} is just text
+
+	reading  string              // the file being parsed, when it is an included one
+	origin   map[ast.Node]string // the included file that a node stands in
+	included map[string][]byte   // their sources
+}
+
+// anchor is an &anchor of one file.
+type anchor struct{ file, name string }
+
+func newDecoder(budget int) *decoder {
+	return &decoder{anchors: map[anchor]ast.Node{}, budget: budget, origin: map[ast.Node]string{}, included: map[string][]byte{}}
 }
 
 // parseYAML returns the body of the only document in src; nil when it is empty.
@@ -23,7 +35,7 @@ func (d *decoder) parseYAML(src []byte) (body ast.Node) {
 	defer func() {
 		// A panic of the parser on a strange file is that file's problem, not ours.
 		if r := recover(); r != nil {
-			d.problems = append(d.problems, Problem{1, 1, fmt.Sprintf("this is not YAML that can be read: %v", r)})
+			d.fault(1, 1, fmt.Sprintf("this is not YAML that can be read: %v", r))
 			body = nil
 		}
 	}()
@@ -40,7 +52,7 @@ func (d *decoder) parseYAML(src []byte) (body ast.Node) {
 	}
 	switch len(docs) {
 	case 0:
-		d.problems = append(d.problems, Problem{1, 1, "the file says nothing; it should hold at least a function's name and handler"})
+		d.fault(1, 1, "the file says nothing; it should hold at least a function's name and handler")
 		return nil
 	case 1:
 	default:
@@ -51,7 +63,7 @@ func (d *decoder) parseYAML(src []byte) (body ast.Node) {
 }
 
 func (d *decoder) syntaxError(err error) {
-	p := Problem{Line: 1, Col: 1, Message: err.Error()}
+	p := Problem{Line: 1, Col: 1, Message: err.Error(), File: d.reading}
 	var located yaml.Error
 	if errors.As(err, &located) {
 		p.Message = located.GetMessage()
@@ -62,12 +74,15 @@ func (d *decoder) syntaxError(err error) {
 	d.problems = append(d.problems, p)
 }
 
-// anchorFinder notes every &anchor of a tree.
+// anchorFinder notes every &anchor of a tree, and the file of all that is included.
 type anchorFinder struct{ d *decoder }
 
 func (f anchorFinder) Visit(n ast.Node) ast.Visitor {
 	if a, ok := n.(*ast.AnchorNode); ok && a.Name != nil {
-		f.d.anchors[a.Name.GetToken().Value] = a.Value
+		f.d.anchors[anchor{f.d.reading, a.Name.GetToken().Value}] = a.Value
+	}
+	if f.d.reading != "" {
+		f.d.origin[n] = f.d.reading
 	}
 	return f
 }
@@ -75,7 +90,12 @@ func (f anchorFinder) Visit(n ast.Node) ast.Visitor {
 // problem notes that something is wrong at n.
 func (d *decoder) problem(n ast.Node, format string, args ...any) {
 	line, col := position(n)
-	d.problems = append(d.problems, Problem{line, col, fmt.Sprintf(format, args...)})
+	d.problems = append(d.problems, Problem{Line: line, Col: col, Message: fmt.Sprintf(format, args...), File: d.origin[n]})
+}
+
+// fault notes that something is wrong at a place of the file that is being parsed.
+func (d *decoder) fault(line, col int, message string) {
+	d.problems = append(d.problems, Problem{Line: line, Col: col, Message: message, File: d.reading})
 }
 
 // position is where n begins. A mapping's own token is its first colon; people think
@@ -98,7 +118,7 @@ func position(n ast.Node) (line, col int) {
 	return max(p.Line, 1), max(p.Column, 1)
 }
 
-// resolve looks through anchors and aliases. It returns nil, with a problem noted,
+// resolve looks through anchors, aliases and variables. It returns nil, with a problem noted,
 // for what cannot be resolved.
 func (d *decoder) resolve(n ast.Node) ast.Node {
 	for {
@@ -111,7 +131,7 @@ func (d *decoder) resolve(n ast.Node) ast.Node {
 				return nil
 			}
 			name := v.Value.GetToken().Value
-			target, ok := d.anchors[name]
+			target, ok := d.anchors[anchor{d.origin[v], name}]
 			if !ok {
 				d.problem(v, "there is no anchor &%s to refer to", name)
 				return nil
@@ -121,7 +141,10 @@ func (d *decoder) resolve(n ast.Node) ast.Node {
 			d.problem(v, "YAML tags such as %s have no meaning here; leave it out", v.GetToken().Value)
 			return nil
 		default:
-			return n
+			if !d.expandable(n) {
+				return n
+			}
+			return d.expand(n)
 		}
 	}
 }
@@ -136,6 +159,19 @@ type entry struct {
 // mapping lists the entries of n; those merged in by << come last, and only where n
 // itself does not have the key. what names n in messages.
 func (d *decoder) mapping(n ast.Node, what string) ([]entry, bool) {
+	raw, ok := d.members(n, what)
+	entries := raw[:0]
+	for _, e := range raw {
+		if e.value = d.resolve(e.value); e.value != nil {
+			entries = append(entries, e)
+		}
+	}
+	return entries, ok
+}
+
+// members is mapping, but leaves the values as they stand: for those who do not look
+// at all of them.
+func (d *decoder) members(n ast.Node, what string) ([]entry, bool) {
 	n = d.resolve(n)
 	var values []*ast.MappingValueNode
 	switch m := n.(type) {
@@ -159,9 +195,7 @@ func (d *decoder) mapping(n ast.Node, what string) ([]entry, bool) {
 		if !ok {
 			continue
 		}
-		if value := d.resolve(v.Value); value != nil {
-			own = append(own, entry{key, v.Key, value})
-		}
+		own = append(own, entry{key, v.Key, v.Value})
 	}
 	for _, e := range merged {
 		if !slices.ContainsFunc(own, func(o entry) bool { return o.key == e.key }) {
@@ -183,7 +217,7 @@ func (d *decoder) merge(n ast.Node, what string) []entry {
 	}
 	var all []entry
 	for _, s := range sources {
-		entries, _ := d.mapping(s, what)
+		entries, _ := d.members(s, what)
 		all = append(all, entries...)
 	}
 	return all

@@ -16,23 +16,36 @@ import (
 // the order of the file. One that stands alone and without a name has the name "":
 // the caller names it after the folder. The error, if any, is an *Error.
 func Parse(path string, src []byte) ([]Function, error) {
-	d := &decoder{anchors: map[string]ast.Node{}, budget: 1000}
+	d := newDecoder(1000)
 	if len(src) > MaxFileBytes {
-		d.problems = []Problem{{1, 1, fmt.Sprintf("the file has %d bytes, at most %d are read", len(src), MaxFileBytes)}}
+		d.fault(1, 1, fmt.Sprintf("the file has %d bytes, at most %d are read", len(src), MaxFileBytes))
 		return nil, &Error{Path: path, Problems: d.problems}
 	}
-	src = bytes.ReplaceAll(bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
+	src = unixLines(src)
 	var functions []Function
 	if body := d.parseYAML(src); body != nil && len(d.problems) == 0 {
 		functions = d.file(body)
 	}
+	if err := d.err(path, src); err != nil {
+		return nil, err
+	}
+	return functions, nil
+}
+
+// err is all problems, in the order of the file; nil when there are none.
+func (d *decoder) err(path string, src []byte) error {
 	if len(d.problems) == 0 {
-		return functions, nil
+		return nil
 	}
 	slices.SortStableFunc(d.problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
-	return nil, &Error{Path: path, Source: src, Problems: slices.Compact(d.problems)}
+	return &Error{Path: path, Source: src, Problems: slices.Compact(d.problems), Included: d.included}
+}
+
+// unixLines ends every line in \n.
+func unixLines(src []byte) []byte {
+	return bytes.ReplaceAll(bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
 }
 
 // file reads either functions: with any number of them, or one function whose keys
@@ -99,8 +112,7 @@ func (d *decoder) function(name string, entries []entry, line, col int, alone bo
 	}
 	if f.Name != "" || !alone {
 		if err := hearth.ValidateName(f.Name); err != nil {
-			d.problems = append(d.problems, Problem{f.line, f.col,
-				fmt.Sprintf("a function's name is 1 to %d letters, digits, '-' and '_'; %q is not", hearth.MaxNameLen, f.Name)})
+			d.fault(f.line, f.col, fmt.Sprintf("a function's name is 1 to %d letters, digits, '-' and '_'; %q is not", hearth.MaxNameLen, f.Name))
 		}
 	}
 	d.settleModel(&f, entries)
@@ -169,7 +181,7 @@ func (d *decoder) validate(f *Function, entries []entry) {
 	if err == nil {
 		return
 	}
-	where := Problem{f.line, f.col, err.Error()}
+	where := Problem{Line: f.line, Col: f.col, Message: err.Error()}
 	c.Env = nil
 	if i := slices.IndexFunc(entries, func(e entry) bool { return e.key == "env" }); i >= 0 && c.Validate() == nil {
 		where.Line, where.Col = position(entries[i].keyNode) // it is all variables together

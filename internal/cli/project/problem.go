@@ -11,13 +11,16 @@ import (
 type Problem struct {
 	Line, Col int
 	Message   string
+	// File is where it is, when that is not the Error's own file but one it includes.
+	File string
 }
 
-// Error is everything that is wrong in a hearth.yml.
+// Error is everything that is wrong in a project's file and in those it includes.
 type Error struct {
 	Path     string
-	Source   []byte    // lines end in \n
-	Problems []Problem // never empty; in the order of the file
+	Source   []byte            // lines end in \n
+	Problems []Problem         // never empty; in the order of the file
+	Included map[string][]byte // the sources of Problem.File
 }
 
 // maxProblems bounds how many problems are told at once: one slip may cause many.
@@ -31,15 +34,19 @@ func (e *Error) Error() string {
 			fmt.Fprintf(&b, "and %d more\n", len(e.Problems)-i)
 			break
 		}
-		fmt.Fprintf(&b, "%s:%d:%d: %s\n", e.Path, p.Line, p.Col, p.Message)
-		b.WriteString(e.excerpt(p))
+		file, source := e.Path, e.Source
+		if p.File != "" {
+			file, source = p.File, e.Included[p.File]
+		}
+		fmt.Fprintf(&b, "%s:%d:%d: %s\n", file, p.Line, p.Col, p.Message)
+		b.WriteString(excerpt(source, p))
 	}
 	return strings.TrimRight(b.String(), "\n")
 }
 
 // excerpt is the line that p is about, with a caret under the place.
-func (e *Error) excerpt(p Problem) string {
-	lines := strings.Split(string(e.Source), "\n")
+func excerpt(source []byte, p Problem) string {
+	lines := strings.Split(string(source), "\n")
 	if p.Line < 1 || p.Line > len(lines) {
 		return ""
 	}

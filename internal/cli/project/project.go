@@ -1,6 +1,7 @@
-// Package project reads hearth.yml, which says what the functions in a folder are,
-// and guesses what can be guessed where there is none. What is wrong in the file is
-// told with its line and column, the line itself, and what was probably meant.
+// Package project finds out what the functions in a folder are: from hearth.yml, from
+// the project files of other platforms (serverless.yml, binaris.yml, Azure's host.json
+// and function.json), or by guessing from the code. What is wrong in a file is told
+// with its line and column, the line itself, and what was probably meant.
 package project
 
 import (
@@ -30,6 +31,10 @@ type Function struct {
 	Exclude  []string
 	Reserved *int
 	Tags     map[string]string
+	// Routes are the paths below /http/ that the file declares.
+	Routes []hearth.HTTPRoute
+	// Notes say what is otherwise than the file has it, and why.
+	Notes []string
 
 	line, col int // of its name in the file
 }
@@ -40,6 +45,119 @@ func (f *Function) Config() hearth.Config {
 	c.Normalize()
 	f.Patch.Apply(&c)
 	return c
+}
+
+// Project is what a folder's files say about the functions in it.
+type Project struct {
+	// File is the one that says it, "" when there is nothing but code.
+	File string
+	// Vendor is the platform that the functions were written for, a hearth.Dialect's
+	// name; "" with hearth.yml, where each function says it.
+	Vendor  string
+	Service string // of a serverless.yml; a part of the paths of its routes
+	// Functions are in the order of the file. A single one may be without a name: the
+	// caller names it after the folder.
+	Functions []Function
+	// Complete says that the file describes the functions completely, so that what it
+	// does not mention is the default.
+	Complete bool
+	Ignored  []Ignored // keys of no use here
+	// Exclude are patterns of files that are about the code and no part of it.
+	Exclude []string
+}
+
+// Options is what reading a project needs beside the folder.
+type Options struct {
+	// Variables are options that ${opt:…} in a serverless.yml refers to, such as stage.
+	Variables map[string]string
+	// LookupEnv is for ${env:…}; nil means os.LookupEnv.
+	LookupEnv func(name string) (string, bool)
+	// Folder is the project's; nothing outside of it is read.
+	Folder fs.FS
+}
+
+func (o *Options) lookupEnv() func(string) (string, bool) {
+	if o.LookupEnv == nil {
+		return os.LookupEnv
+	}
+	return o.LookupEnv
+}
+
+func (o *Options) folder() fs.FS {
+	if o.Folder == nil {
+		return noFiles{}
+	}
+	return o.Folder
+}
+
+// noFiles is an empty folder.
+type noFiles struct{}
+
+func (noFiles) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// reader reads one kind of project file. It returns nil where that is not there.
+type reader func(dir string, o Options) (*Project, error)
+
+// Read finds out what the functions in dir are. hearth.yml has the first word, then the
+// other platforms' files, and the code itself where there is none. A file that is
+// wrong is an *Error.
+func Read(dir string, o Options) (*Project, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	o.Folder = root.FS()
+	for _, read := range []reader{readHearth, readServerless, readBinaris, readAzure, readCode} {
+		p, err := read(dir, o)
+		if p != nil || err != nil {
+			return p, err
+		}
+	}
+	return &Project{Functions: []Function{{}}}, nil
+}
+
+func readHearth(dir string, _ Options) (*Project, error) {
+	functions, err := Load(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return &Project{File: FileName, Functions: functions, Complete: true, Exclude: []string{"/" + FileName}}, nil
+}
+
+// readText is a file of the folder; nil when it is not there.
+func (o *Options) readText(name string) ([]byte, error) {
+	src, err := fs.ReadFile(o.Folder, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil && src == nil {
+		src = []byte{}
+	}
+	return src, err
+}
+
+func readServerless(dir string, o Options) (*Project, error) {
+	for _, name := range []string{"serverless.yml", "serverless.yaml"} {
+		src, err := o.readText(name)
+		if err != nil {
+			return nil, err
+		}
+		if src == nil {
+			continue
+		}
+		p, err := ParseServerless(filepath.Join(dir, name), src, o)
+		if err != nil {
+			return nil, err
+		}
+		p.File, p.Exclude = name, []string{"/" + name, "/.serverless/", "/.env"}
+		return p, nil
+	}
+	return nil, nil
 }
 
 // Load reads dir/hearth.yml. The error is fs.ErrNotExist when there is none, and an

@@ -11,7 +11,7 @@ import (
 )
 
 // sizePattern is a size of memory: a number, of MB unless it says GB.
-var sizePattern = regexp.MustCompile(`^([0-9]{1,9})\s*(?i:(M|MB|MiB|G|GB|GiB))?$`)
+var sizePattern = regexp.MustCompile(`^([0-9]{1,9})\s*(?i:(M|MB|Mi|MiB|G|GB|Gi|GiB))?$`)
 
 // ParseMB reads a size in MB: "256", "256MB", "1GB" (1,024 MB).
 func ParseMB(text string) (int, bool) {

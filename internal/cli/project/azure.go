@@ -1,0 +1,363 @@
+package project
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"hearth/internal/hearth"
+)
+
+// hostFile is what an Azure app has at its top.
+const hostFile = "host.json"
+
+// azure reads an Azure app: host.json for all functions, and for each a folder with a
+// function.json (the v1 to v3 model), or a package with app.http(…) (v4).
+type azure struct {
+	dir    string
+	o      Options
+	p      *Project
+	host   Function // what host.json says about every function
+	env    map[string]string
+	python bool
+}
+
+func readAzure(dir string, o Options) (*Project, error) {
+	folders, err := azureFolders(o.Folder)
+	if err != nil {
+		return nil, err
+	}
+	main, v4 := azurePackage(o.Folder)
+	if !isFile(o.Folder, hostFile) && len(folders) == 0 && !v4 {
+		return nil, nil
+	}
+	a := &azure{dir: dir, o: o, p: &Project{Vendor: string(hearth.Azure), Complete: true, File: hostFile,
+		Exclude: []string{"/local.settings.json", "/.vscode/", "/.funcignore"}}}
+	if err := a.readHost(); err != nil {
+		return nil, err
+	}
+	if err := a.readSettings(); err != nil {
+		return nil, err
+	}
+	for _, folder := range folders {
+		if err := a.readFunction(folder); err != nil {
+			return nil, err
+		}
+	}
+	if len(folders) == 0 && v4 {
+		a.p.File = "package.json"
+		a.registered(main)
+	}
+	if len(a.p.Functions) == 0 {
+		return nil, &Error{Path: filepath.Join(dir, hostFile), Problems: []Problem{{Line: 1, Col: 1,
+			Message: "this is an Azure app without functions: no folder has a function.json, and package.json names no main that registers one with @azure/functions"}}}
+	}
+	return a.p, nil
+}
+
+// azureFolders are the folders that hold a function.json; "." may be one.
+func azureFolders(folder fs.FS) ([]string, error) {
+	entries, err := fs.ReadDir(folder, ".")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	if isFile(folder, "function.json") {
+		names = append(names, ".")
+	}
+	for _, e := range entries {
+		if e.IsDir() && isFile(folder, path.Join(e.Name(), "function.json")) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// parseJSON reads a JSON file with the reader for YAML, which knows where things are.
+func (d *decoder) parseJSON(src []byte) ast.Node {
+	src = bytes.ReplaceAll(src, []byte("\t"), []byte(" "))
+	if err := jsonProblem(src); err != nil {
+		d.problems = append(d.problems, *err)
+		return nil
+	}
+	return d.parseYAML(src)
+}
+
+func jsonProblem(src []byte) *Problem {
+	var v any
+	err := json.Unmarshal(bytes.TrimPrefix(src, []byte("\xef\xbb\xbf")), &v)
+	if err == nil {
+		return nil
+	}
+	at := len(src)
+	if syntax, ok := err.(*json.SyntaxError); ok {
+		at = min(max(int(syntax.Offset)-1, 0), len(src))
+	}
+	before := src[:at]
+	return &Problem{Line: bytes.Count(before, []byte("\n")) + 1, Col: at - bytes.LastIndexByte(before, '\n'), Message: "this is not JSON: " + err.Error()}
+}
+
+// file reads one JSON file of the app, if it is there, and hands its top to use.
+func (a *azure) file(name string, use func(d *decoder, top *object)) error {
+	src, err := a.o.readText(name)
+	if src == nil || err != nil {
+		return err
+	}
+	d := newDecoder(1000)
+	src = unixLines(src[:min(len(src), MaxFileBytes)])
+	if body := d.parseJSON(src); body != nil && len(d.problems) == 0 {
+		if top := d.object(body, ""); top != nil {
+			use(d, top)
+			for _, ignored := range top.rest() {
+				ignored.Key = name + ": " + ignored.Key
+				a.p.Ignored = append(a.p.Ignored, ignored)
+			}
+		}
+	}
+	return d.err(filepath.Join(a.dir, name), src)
+}
+
+// readHost reads host.json: how many requests one instance serves at once, and for
+// how long.
+func (a *azure) readHost() error {
+	return a.file(hostFile, func(d *decoder, top *object) {
+		top.used["version"] = true
+		http := top.under("http") // version 1
+		if extensions := top.under("extensions"); extensions != nil {
+			http = extensions.under("http")
+			defer func() { a.ignore(hostFile, extensions.rest()) }()
+		}
+		a.concurrency(d, http)
+		if words, e, ok := top.text("functionTimeout"); ok {
+			if timeout, ok := parseClock(words); ok {
+				a.host.setTimeout(timeout)
+			} else {
+				d.problem(e.value, `functionTimeout must be of the form "00:05:00", not %s`, kind(e.value))
+			}
+		}
+		a.ignore(hostFile, http.rest())
+	})
+}
+
+func (a *azure) ignore(file string, list []Ignored) {
+	for _, i := range list {
+		i.Key = file + ": " + i.Key
+		a.p.Ignored = append(a.p.Ignored, i)
+	}
+}
+
+func (a *azure) concurrency(d *decoder, http *object) {
+	if http == nil {
+		return
+	}
+	words, e, ok := http.text("maxConcurrentRequests")
+	if !ok {
+		return
+	}
+	n, err := strconv.Atoi(words)
+	if err != nil || n == 0 || n < -1 {
+		d.problem(e.value, "maxConcurrentRequests must be a whole number from 1 up, or -1 for no limit, not %s", kind(e.value))
+		return
+	}
+	if n < 0 || n > hearth.MaxMaxConcurrency {
+		a.host.Notes = append(a.host.Notes, "maxConcurrentRequests "+words+" became "+strconv.Itoa(hearth.MaxMaxConcurrency)+", the most that Hearth offers")
+		n = hearth.MaxMaxConcurrency
+	}
+	shareInstances(&a.host, n)
+}
+
+// parseClock reads "hh:mm:ss"; -1 stands for the longest there is.
+func parseClock(s string) (time.Duration, bool) {
+	if s == "-1" {
+		return hearth.MaxTimeout, true
+	}
+	days, clock, found := strings.Cut(s, ".")
+	if !found {
+		days, clock = "0", s
+	}
+	parts := strings.Split(clock, ":")
+	total, err := strconv.Atoi(days)
+	if len(parts) != 3 || err != nil {
+		return 0, false
+	}
+	for i, part := range parts {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 0 || n > 59 && i > 0 {
+			return 0, false
+		}
+		total = total*[]int{24, 60, 60}[i] + n
+	}
+	if total <= 0 || total > 1_000_000 {
+		return 0, false
+	}
+	return time.Duration(total) * time.Second, true
+}
+
+// readSettings takes the app settings that a developer has for this machine.
+func (a *azure) readSettings() error {
+	return a.file("local.settings.json", func(d *decoder, top *object) {
+		top.used["IsEncrypted"] = true
+		values := top.under("Values")
+		if values == nil {
+			return
+		}
+		a.env = map[string]string{}
+		if worker, _, ok := values.text("FUNCTIONS_WORKER_RUNTIME"); ok {
+			a.python = worker == "python"
+		}
+		values.used["AzureWebJobsStorage"] = true
+		for _, m := range values.members {
+			value, scalar := text(m.value)
+			if values.used[m.key] || !scalar {
+				continue
+			}
+			values.used[m.key] = true
+			if wrong := checkVariable(m.key, value); wrong != "" {
+				a.ignore("local.settings.json", []Ignored{values.ignore(m, wrong)})
+				continue
+			}
+			a.env[m.key] = value
+		}
+		a.ignore("local.settings.json", values.rest())
+	})
+}
+
+// function begins a function with all that holds for the whole app.
+func (a *azure) function(name string) Function {
+	f := Function{Name: name, Patch: a.host.Patch, Notes: slices.Clone(a.host.Notes)}
+	if len(a.env) > 0 {
+		f.Patch.Env = &a.env
+		f.Notes = append(f.Notes, "environment from local.settings.json")
+	}
+	return f
+}
+
+// readFunction reads FOLDER/function.json.
+func (a *azure) readFunction(folder string) error {
+	name := folder
+	if folder == "." {
+		name = "" // the caller names it
+	}
+	file := path.Join(folder, "function.json")
+	return a.file(file, func(d *decoder, top *object) {
+		f := a.function(name)
+		if hearth.ValidateName(name) != nil && name != "" {
+			d.fault(1, 1, "the folder's name becomes the function's, which is 1 to 64 letters, digits, '-' and '_'; rename "+folder)
+			return
+		}
+		script, scriptAt, told := top.text("scriptFile")
+		if !told {
+			script = a.usualScript(folder)
+		}
+		script = path.Join(folder, script)
+		entry, _, ok := top.text("entryPoint")
+		if !ok {
+			entry = wholeModule(hearth.Azure, strings.HasSuffix(script, ".py"))
+		}
+		if !fs.ValidPath(script) || !isFile(a.o.Folder, script) {
+			at := ast.Node(nil)
+			if told {
+				at = scriptAt.value
+			}
+			line, col := 1, 1
+			if at != nil {
+				line, col = position(at)
+			}
+			d.fault(line, col, "there is no "+script+" to run; name the file with scriptFile, as seen from "+folder)
+			return
+		}
+		runtime := "nodejs"
+		if strings.HasSuffix(script, ".py") {
+			runtime = "python3"
+		}
+		handler := strings.TrimSuffix(script, path.Ext(script)) + "." + entry
+		f.Patch.Runtime, f.Patch.Handler = &runtime, &handler
+		a.bindings(d, top, &f, file)
+		vendors()["azure"].complete(&f)
+		a.p.Functions = append(a.p.Functions, f)
+	})
+}
+
+// usualScript is the file that Azure runs where function.json names none.
+func (a *azure) usualScript(folder string) string {
+	for _, name := range []string{"index.js", "index.mjs", "index.cjs", "__init__.py", "run.js", "run.py", "main.py"} {
+		if isFile(a.o.Folder, path.Join(folder, name)) {
+			return name
+		}
+	}
+	return "index.js"
+}
+
+// bindings tells those that nothing here stands behind. The shim reads the others.
+func (a *azure) bindings(d *decoder, top *object, f *Function, file string) {
+	e, ok := top.get("bindings")
+	if !ok {
+		return
+	}
+	list, ok := e.value.(*ast.SequenceNode)
+	if !ok {
+		d.problem(e.value, "bindings must be a list, not %s", kind(e.value))
+		return
+	}
+	for i, n := range list.Values {
+		b := d.object(n, "bindings["+strconv.Itoa(i)+"]")
+		if b == nil {
+			continue
+		}
+		kindOf, at, _ := b.text("type")
+		if kindOf != "httpTrigger" && kindOf != "http" && at.keyNode != nil {
+			a.ignore(file, []Ignored{b.ignore(at, kindOf+": nothing here sends or takes such data; the handler still finds the binding's name")})
+		}
+	}
+}
+
+// azurePackage is the main of a package that depends on @azure/functions.
+func azurePackage(folder fs.FS) (main string, ok bool) {
+	p := readPackage(folder)
+	_, depends := p.Dependencies["@azure/functions"]
+	return p.Main, depends && p.Main != ""
+}
+
+// registration is how the v4 model names a function: app.http('name', …).
+var registration = regexp.MustCompile(`\bapp\s*\.\s*(?:http|get|post|put|patch|deleteRequest)\s*\(\s*['"` + "`" + `]([A-Za-z0-9_-]{1,64})['"` + "`" + `]`)
+
+// registered finds the functions that the files of main register.
+func (a *azure) registered(main string) {
+	for _, file := range mainFiles(a.o.Folder, main) {
+		src, err := fs.ReadFile(a.o.Folder, file)
+		if err != nil {
+			continue
+		}
+		for _, m := range registration.FindAllSubmatch(src, -1) {
+			f := a.function(string(m[1]))
+			runtime, handler := "nodejs", strings.TrimSuffix(file, path.Ext(file))+"."+string(m[1])
+			f.Patch.Runtime, f.Patch.Handler = &runtime, &handler
+			vendors()["azure"].complete(&f)
+			a.p.Functions = append(a.p.Functions, f)
+		}
+	}
+}
+
+// mainFiles are the files that a main names; it may be a pattern.
+func mainFiles(folder fs.FS, main string) []string {
+	var files []string
+	for _, pattern := range braces(path.Clean(main)) {
+		found, err := fs.Glob(folder, pattern)
+		if err == nil {
+			files = append(files, found...)
+		}
+	}
+	if one := packageMain(folder); len(files) == 0 && one != "" {
+		files = []string{one}
+	}
+	return files
+}
