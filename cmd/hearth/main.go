@@ -13,12 +13,18 @@ import (
 
 	"hearth/internal/cli"
 	"hearth/internal/daemon"
+	"hearth/internal/link/runtimeapi"
 )
 
 // version is set by the linker.
 var version = "dev"
 
 func main() {
+	// Before anything else: it is the first thing in sandboxes of custom runtimes, and
+	// each has one.
+	if len(os.Args) == 2 && os.Args[1] == "init" {
+		os.Exit(runtimeapi.Main())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process the hard way.
 	context.AfterFunc(ctx, stop)

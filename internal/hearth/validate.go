@@ -55,7 +55,7 @@ func (c *Config) Normalize() {
 func (c *Config) Validate() error {
 	if c.Runtime == "" || c.Handler == "" {
 		return Errorf(ErrInvalid, "Runtime and Handler are mandatory parameters for functions created with deployment packages. "+
-			"Give a runtime such as nodejs20.x or python3.12, and a handler such as index.handler.")
+			"Give a runtime such as nodejs20.x or python3.12, and a handler such as index.handler. Custom runtimes want a handler, too, whatever it says.")
 	}
 	if _, err := Language(c.Runtime); err != nil {
 		return err
@@ -124,14 +124,17 @@ func ValidateName(name string) error {
 	return v.err()
 }
 
-// CheckHandler tells whether handler has the shape that runtime's language needs,
-// module.function. Lambda accepts any word when a function is created and fails at
+// CheckHandler tells whether handler has the shape that runtime's language needs:
+// module.function, or anything for a custom runtime. Lambda accepts any word when a function is created and fails at
 // its first invocation, so Validate does not call this; tools that deploy may, to
 // fail sooner.
 func CheckHandler(runtime, handler string) error {
 	lang, err := Language(runtime)
 	if err != nil {
 		return err
+	}
+	if lang == LangCustom {
+		return nil
 	}
 	dot := strings.LastIndexByte(handler, '.')
 	if dot <= 0 || dot == len(handler)-1 || strings.HasSuffix(handler[:dot], "/") {

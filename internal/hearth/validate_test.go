@@ -149,6 +149,7 @@ func TestLanguage(t *testing.T) {
 	for runtime, want := range map[string]string{
 		"nodejs": LangNode, "nodejs4.3": LangNode, "nodejs8.10": LangNode, "nodejs20.x": LangNode, "nodejs24.x": LangNode,
 		"nodejs8": LangNode, "nodejs20": LangNode, "node": LangNode,
+		"provided": LangCustom, "provided.al2": LangCustom, "provided.al2023": LangCustom, "go1.x": LangCustom,
 		"python": LangPython, "python3": LangPython, "python3.6": LangPython, "python3.14": LangPython, "python312": LangPython,
 	} {
 		if got, err := Language(runtime); got != want || err != nil {
@@ -170,13 +171,13 @@ func TestLanguage(t *testing.T) {
 		"python3.15":       "Did you mean python3.1",
 		"javascript":       "Did you mean nodejs?",
 		"python2.7":        "Python 3 only",
-		"provided.al2023":  "not offered yet: custom runtimes",
-		"provided":         "not offered yet: custom runtimes",
-		"go1.x":            "not offered yet: Go",
-		"java21":           "not offered yet: Java",
-		"java8.al2":        "not offered yet: Java",
-		"dotnet8":          "not offered yet: .NET",
-		"ruby3.3":          "not offered yet: Ruby",
+		"provided.al3":     "Did you mean provided.al2?",
+		"go":               "no Go of its own",
+		"go1.22":           "no Go of its own",
+		"java21":           "no Java of its own",
+		"java8.al2":        "no Java of its own",
+		"dotnet8":          "no .NET of its own",
+		"ruby3.3":          "no Ruby of its own",
 		"cobol":            "Value 'cobol' at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [nodejs24.x",
 		"nodejs20.x\n":     "at 'runtime'",
 		"":                 "at 'runtime'",
@@ -197,7 +198,7 @@ func FuzzLanguage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		lang, err := Language(s)
-		if (lang == LangNode && strings.HasPrefix(s, "node") || lang == LangPython && strings.HasPrefix(s, "python3") || s == "python") != (err == nil) {
+		if (lang == LangNode && strings.HasPrefix(s, "node") || lang == LangPython && strings.HasPrefix(s, "python3") || s == "python" || lang == LangCustom) != (err == nil) {
 			t.Fatalf("%q: %q, %v", s, lang, err)
 		}
 		if err != nil && (CodeOf(err) != ErrInvalid || len(err.Error()) > 1200) {
@@ -217,6 +218,7 @@ func TestCheckHandler(t *testing.T) {
 		}
 		checkError(t, handler, CheckHandler("nodejs20.x", handler), words)
 	}
+	checkError(t, "custom", CheckHandler("provided.al2023", "whatever"), nil)
 	checkError(t, "python", CheckHandler("python3.12", "main"), []string{"main.py"})
 	checkError(t, "runtime", CheckHandler("cobol", "main.x"), []string{"'runtime'"})
 }

@@ -24,6 +24,9 @@ const Dir = "/var/runtime"
 const (
 	Node   = "nodejs"
 	Python = "python"
+	// Custom is any language: the platform's own program stands between the frames and
+	// the Runtime API (package runtimeapi).
+	Custom = "provided"
 )
 
 // Write writes the shims of all languages below dir, as node/ and python/, readable
@@ -86,6 +89,8 @@ func Command(language, interpreter string, memoryMB int, base string) []string {
 		return nodeCommand(interpreter, memoryMB, base)
 	case Python:
 		return pythonCommand(interpreter, base)
+	case Custom:
+		return []string{path.Join(base, Program), "init"}
 	}
 	return nil
 }
