@@ -9,10 +9,11 @@
 // that no reclaim can free: it is the fallback where loop devices cannot be used.
 //
 // The image is sparse, so the host gives only the blocks that are written, and gets
-// them back when files inside are deleted. All scratch space together may promise
-// more than the host's disk has. When that is full, a function's writes fail: with
-// "no space left" or "input/output error", and what was written but not yet synced
-// may be lost. Nothing else of the host is touched by it.
+// them back when files inside are deleted. All the same, no more is promised than
+// there is: a volume is refused that the disk could not fill besides all others and a
+// reserve (see Make). Only when somebody else fills the disk later do a function's
+// writes fail early: with "no space left" or "input/output error", and what was
+// written but not yet synced may be lost.
 package scratch
 
 import (
@@ -32,6 +33,7 @@ type Store struct {
 	// memory is why volumes are tmpfs instead of images; nil if they are images.
 	memory error
 	mkfs   string
+	disk   *disk
 
 	mu        sync.Mutex
 	templates map[int]*template // by MiB
@@ -43,7 +45,11 @@ func New(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("scratch space: %w", err)
 	}
-	s := &Store{dir: dir, templates: map[int]*template{}}
+	s := &Store{
+		dir:       dir,
+		disk:      &disk{dir: dir, claims: map[*claim]struct{}{}},
+		templates: map[int]*template{},
+	}
 	s.mkfs, s.memory = findMkfs()
 	if s.memory == nil {
 		s.memory = tryLoop(dir)
@@ -89,7 +95,7 @@ type Volume struct {
 	mu       sync.Mutex
 	attached bool     // mounted at path in our own mount namespace
 	root     *os.File // keeps the file system alive, and reaches it for Discard
-	onDisk   bool
+	claim    *claim   // on disk space; nil for a tmpfs
 }
 
 // Path is where the volume is mounted on the host, until Detach.
@@ -98,9 +104,19 @@ func (v *Volume) Path() string { return v.path }
 // Make makes an empty volume of mb MiB whose root belongs to uid and gid, mounted
 // without set-user-id bits and devices. It blocks for a few milliseconds, the first
 // time for a size somewhat longer.
-func (s *Store) Make(id string, mb, uid, gid int) (*Volume, error) {
-	v := &Volume{path: filepath.Join(s.dir, id), onDisk: s.memory == nil}
+//
+// It fails with a *hearth.Error (ErrCapacity) when the disk has less left than the
+// volume may need, besides what other volumes may still need and a reserve: a
+// twentieth of the disk, at least 256 MB and at most 2 GB.
+func (s *Store) Make(id string, mb, uid, gid int) (_ *Volume, err error) {
+	v := &Volume{path: filepath.Join(s.dir, id)}
+	if s.memory == nil {
+		if v.claim, err = s.disk.claim(firstSize(mb)); err != nil {
+			return nil, err
+		}
+	}
 	if err := os.Mkdir(v.path, 0o700); err != nil {
+		v.unclaim()
 		return nil, fmt.Errorf("scratch space: %w", err)
 	}
 	if err := s.fill(v, mb, uid, gid); err != nil {
@@ -111,8 +127,8 @@ func (s *Store) Make(id string, mb, uid, gid int) (*Volume, error) {
 
 func (s *Store) fill(v *Volume, mb, uid, gid int) error {
 	mount := func() error { return mountMemory(v.path, mb) }
-	if v.onDisk {
-		mount = func() error { return s.mountImage(v.path, mb) }
+	if v.claim != nil {
+		mount = func() error { return s.mountImage(v, mb) }
 	}
 	if err := mount(); err != nil {
 		return err
@@ -129,26 +145,28 @@ func (s *Store) fill(v *Volume, mb, uid, gid int) error {
 	return root.Chmod(0o700)
 }
 
-func (s *Store) mountImage(path string, mb int) error {
+func (s *Store) mountImage(v *Volume, mb int) error {
 	t, err := s.template(mb)
 	if err != nil {
 		return err
 	}
-	img, err := t.copyTo(path + ".img")
+	img, err := t.copyTo(v.path + ".img")
 	if err != nil {
 		return err
 	}
-	defer img.Close()
+	if err := v.claim.hold(img); err != nil {
+		return err
+	}
 	// Unlinked at once: the loop device keeps it, and with the loop device it goes.
 	if err := os.Remove(img.Name()); err != nil {
 		return err
 	}
-	return mountLoop(img, path)
+	return mountLoop(img, v.path)
 }
 
-// mountMemory mounts a tmpfs. One inode per 16 KiB, as in the images.
+// mountMemory mounts a tmpfs, with as many inodes as the images have.
 func mountMemory(path string, mb int) error {
-	opts := fmt.Sprintf("size=%dm,nr_inodes=%d,mode=700", mb, mb*64)
+	opts := fmt.Sprintf("size=%dm,nr_inodes=%d,mode=700", mb, mb*inodesPerMB)
 	if err := unix.Mount("tmpfs", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, opts); err != nil {
 		return fmt.Errorf("mount tmpfs: %w", err)
 	}
@@ -188,7 +206,7 @@ func (v *Volume) Discard() error {
 	defer v.mu.Unlock()
 	err := v.detachLocked()
 	if v.root != nil {
-		if v.onDisk {
+		if v.claim != nil {
 			shutdown(v.root)
 		}
 		v.root.Close()
@@ -197,7 +215,17 @@ func (v *Volume) Discard() error {
 	if rerr := os.Remove(v.path + ".img"); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
 		err = errors.Join(err, rerr)
 	}
+	if !v.attached {
+		v.unclaim()
+	}
 	return err
+}
+
+// unclaim gives the disk space back.
+func (v *Volume) unclaim() {
+	if v.claim != nil {
+		v.claim.release()
+	}
 }
 
 // shutdown tells the file system to forget what has not reached the image yet, so

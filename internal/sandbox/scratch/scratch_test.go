@@ -154,12 +154,12 @@ func TestFloodOfInodesEnds(t *testing.T) {
 	for n := 0; ; n++ {
 		f, err := os.Create(filepath.Join(v.Path(), "f"+strings.Repeat("x", n%100)+string(rune('a'+n%26))+itoa(n)))
 		if errors.Is(err, unix.ENOSPC) {
-			if n < 500 {
+			if n < 16*inodesPerMB-100 {
 				t.Errorf("only %d files", n)
 			}
 			return
 		}
-		if err != nil || n > 16*64 {
+		if err != nil || n > 16*inodesPerMB {
 			t.Fatalf("file %d: %v", n, err)
 		}
 		f.Close()

@@ -17,10 +17,20 @@ const (
 	// templateDir is the one entry of a store's directory that is no volume.
 	templateDir = "templates"
 	// templateFormat changes when templates are made differently.
-	templateFormat = 1
+	templateFormat = 2
+
+	// inodesPerMB: one for every block of 4 KiB, so that a flood of small files runs
+	// out of space first. Their tables are holes until they are used.
+	inodesPerMB = 256
+	inodeBytes  = 256
 
 	mib = 1 << 20
 )
+
+// firstSize is about the size that an image for mb MiB has, tables included, in bytes.
+func firstSize(mb int) int64 {
+	return int64(mb)*(mib+inodesPerMB*inodeBytes) + 24*mib
+}
 
 // template is a ready file system of one size. Copying it is an order of magnitude
 // cheaper than making one: nearly all of it is holes.
@@ -61,7 +71,7 @@ func (s *Store) build(t *template, mb int) error {
 	defer os.Remove(work)
 	// What the file system keeps for itself is known only once it is made: an image
 	// is made, measured, and made again in the size that gives what was asked for.
-	size := int64(mb)*mib + 24*mib
+	size := firstSize(mb)
 	for range 5 {
 		free, err := s.format(work, size, mb)
 		if err != nil {
@@ -88,9 +98,8 @@ func (s *Store) format(path string, size int64, mb int) (free int64, err error) 
 	if err := img.Truncate(size); err != nil {
 		return 0, err
 	}
-	// One inode per 16 KiB: a flood of empty files ends early and costs little.
 	out, err := exec.Command(s.mkfs, "-q", "-F", "-b", "4096", "-m", "0",
-		"-N", strconv.Itoa(mb*64), "-O", "^has_journal,^resize_inode,^metadata_csum,uninit_bg",
+		"-N", strconv.Itoa(mb*inodesPerMB), "-I", strconv.Itoa(inodeBytes), "-O", "^has_journal,^resize_inode,^metadata_csum,uninit_bg",
 		"-E", "lazy_itable_init=1,nodiscard", path).CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("mkfs.ext4: %w: %s", err, out)
