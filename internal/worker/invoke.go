@@ -93,6 +93,8 @@ func (w *Worker) refused(inv *hearth.Invocation, err error) (*hearth.Result, err
 			Payload: failed.Doc, FunctionError: hearth.Unhandled, Cold: true, Version: inv.Version.Number, LogTail: failed.Log,
 			Report: hearth.Report{MemoryMB: inv.Version.Config.MemoryMB},
 		}, nil
+	case errors.As(err, &failed) && hearth.CodeOf(failed.Err) == hearth.ErrCapacity:
+		return nil, failed.Err
 	case errors.As(err, &failed):
 		return nil, hearth.Errorf(hearth.ErrInternal, "no instance of %s could be started: %v", inv.Version.Function, failed.Err).WithCause(err)
 	case errors.Is(err, pool.ErrClosed) && w.closing.Load():

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -166,6 +167,19 @@ func TestNoSandbox(t *testing.T) {
 	_, err := w.call(version("f", hearth.Exclusive, nil))
 	if hearth.CodeOf(err) != hearth.ErrInternal || !strings.Contains(err.Error(), errNoRoot.Error()) {
 		t.Error(err)
+	}
+}
+
+// A driver that has no room says so in words and with a code of its own.
+func TestNoRoomForASandbox(t *testing.T) {
+	full := fmt.Errorf("start sandbox: %w", hearth.Errorf(hearth.ErrCapacity, "the disk is full"))
+	w := newWorker(t, &machine{script: echo, refuse: full}, nil)
+	v := version("f", hearth.Exclusive, nil)
+	for range 2 { // also while it is not tried again
+		_, err := w.call(v)
+		if hearth.CodeOf(err) != hearth.ErrCapacity || !strings.Contains(err.Error(), "the disk is full") {
+			t.Error(err)
+		}
 	}
 }
 
