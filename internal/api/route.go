@@ -71,6 +71,10 @@ func originForm(uri []byte) []byte {
 // route finds what serves the request. The two hot paths come first.
 func (s *Server) route(ctx *fasthttp.RequestCtx) {
 	path, query := target(ctx)
+	if err := s.checkHost(ctx.Request.Header.Host()); err != nil {
+		s.fail(ctx, string(path), s.newID(), err)
+		return
+	}
 	if name, ok := functionHost(ctx.Request.Header.Host()); ok {
 		s.serveURL(ctx, urlTarget{segment: name, path: path, query: query, byHost: true})
 		return

@@ -25,7 +25,13 @@ type Config struct {
 	// HideErrors keeps function URLs from telling callers why a function failed, as
 	// is wise where strangers call.
 	HideErrors bool
-	Log        *slog.Logger // one line per request at debug; slog.Default()
+	// CheckHost refuses requests that call this server by a name other than this
+	// machine's own or one of AllowedHosts (without port). It belongs on every listener
+	// that browsers of this machine reach and that has no other guard.
+	CheckHost    bool
+	AllowedHosts []string
+
+	Log *slog.Logger // one line per request at debug; slog.Default()
 
 	MaxHeaderBytes int           // request line and headers together; 16 KiB
 	HeaderTimeout  time.Duration // to receive the headers of a request; 10 s
@@ -39,6 +45,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	orDefault(&c.Region, hearth.DefaultRegion)
 	orDefault(&c.Account, hearth.DefaultAccount)
+	c.AllowedHosts = hostNames(c.AllowedHosts)
 	orDefault(&c.Log, slog.Default())
 	orDefault(&c.MaxHeaderBytes, 16<<10)
 	orDefault(&c.HeaderTimeout, 10*time.Second)

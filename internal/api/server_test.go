@@ -155,7 +155,7 @@ func (w *world) exchange(t testing.TB, raw string) (*http.Response, string) {
 // TestGolden holds every route, and every error, to what is written down.
 func TestGolden(t *testing.T) {
 	datadriven.Walk(t, "testdata/golden", func(t *testing.T, path string) {
-		w := start(t, Config{AccountLimit: 1000})
+		w := start(t, Config{AccountLimit: 1000, CheckHost: true, AllowedHosts: []string{"Hearth.test."}})
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "deploy":

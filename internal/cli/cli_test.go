@@ -385,19 +385,23 @@ func TestUp(t *testing.T) {
 		_, err := io.WriteString(out, "ready\n")
 		return err
 	}}
-	stdout, stderr, exit := r.do(t, "up", "--listen", "127.0.0.1:0", "--data", "/tmp/x", "--memory", "512", "--cpu-quota")
+	stdout, stderr, exit := r.do(t, "up", "--listen", "127.0.0.1:0", "--data", "/tmp/x", "--memory", "512", "--cpu-quota",
+		"--allowed-host", "hearth.example.org", "--allowed-host", "[2001:db8::1]", "--pprof", "127.0.0.1:0")
 	if exit != 0 || stdout != "ready\n" {
 		t.Fatalf("exit %d, %q, %q", exit, stdout, stderr)
 	}
 	want := DefaultUpConfig(os.Getenv, 0)
 	want.Listen, want.DataDir, want.MemoryMB, want.CPUQuota = "127.0.0.1:0", "/tmp/x", 512, true
-	if got != want {
+	want.AllowedHosts, want.Pprof = []string{"hearth.example.org", "[2001:db8::1]"}, "127.0.0.1:0"
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	for _, args := range [][]string{
 		{"--listen", "nonsense"}, {"--isolation", "vm"}, {"--isolation", "process", "--listen", "0.0.0.0:9000"},
 		{"--memory", "5"}, {"--account", "12"}, {"--region", ""}, {"--sandbox-cidr", "10.0.0.0"}, {"--log-level", "loud"},
 		{"--queue-length", "0"}, {"--queue-timeout", "0s"}, {"--data", ""}, {"extra"},
+		{"--allowed-host", "https://hearth.example.org"}, {"--allowed-host", "hearth.example.org:443"}, {"--allowed-host", ""},
+		{"--pprof", "0.0.0.0:6060"}, {"--pprof", "6060"},
 	} {
 		if _, stderr, exit := r.do(t, append([]string{"up"}, args...)...); exit != ExitUsage || !strings.Contains(stderr, strings.TrimLeft(args[0], "-")) {
 			t.Errorf("%v: exit %d, %q", args, exit, stderr)

@@ -49,6 +49,7 @@ func (a *app) upCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.Listen, "listen", c.Listen, "`host:port` to listen on")
+	f.StringArrayVar(&c.AllowedHosts, "allowed-host", nil, "another `name` that callers may call this platform by, such as a reverse proxy's (repeatable)")
 	f.StringVar(&c.DataDir, "data", c.DataDir, "`folder` for functions, code and logs (default /var/lib/hearth as root, else $XDG_DATA_HOME/hearth or ~/.local/share/hearth)")
 	f.Lookup("data").DefValue = "" // help is the same for everybody
 	f.StringVar(&c.Isolation, "isolation", c.Isolation, "auto, runc or process")
@@ -62,6 +63,8 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringVar(&c.Node, "node", c.Node, "`path` of node, when not the one in PATH")
 	f.StringVar(&c.Python, "python", c.Python, "`path` of python3, when not the one in PATH")
 	f.StringVar(&c.NATSURL, "nats", c.NATSURL, "`URL` of an external NATS with JetStream; empty = built in")
+	f.StringVar(&c.Pprof, "pprof", "", "`host:port` on loopback for profiles of the platform itself")
+	must(f.MarkHidden("pprof"))
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	must(cmd.RegisterFlagCompletionFunc("isolation", cobra.FixedCompletions(
 		[]string{IsolationAuto, IsolationRunc, IsolationProcess}, cobra.ShellCompDirectiveNoFileComp)))

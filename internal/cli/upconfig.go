@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -26,11 +27,14 @@ const DefaultListen = "127.0.0.1:9000"
 // UpConfig is what hearth up was asked for. DefaultUpConfig fills it, flags change
 // it, Validate checks it; the composition root turns it into a running platform.
 type UpConfig struct {
-	Listen    string // host:port
-	DataDir   string // metadata, code and logs; made if missing
-	Isolation string // IsolationAuto, IsolationRunc or IsolationProcess
-	MemoryMB  int    // MiB that instances may reserve together; 0 = most of the machine
-	CPUQuota  bool   // cap instances at their processor share even when others are idle
+	Listen string // host:port
+	// AllowedHosts are names, beside those of this machine itself, by which callers may
+	// call the platform: those of a reverse proxy.
+	AllowedHosts []string
+	DataDir      string // metadata, code and logs; made if missing
+	Isolation    string // IsolationAuto, IsolationRunc or IsolationProcess
+	MemoryMB     int    // MiB that instances may reserve together; 0 = most of the machine
+	CPUQuota     bool   // cap instances at their processor share even when others are idle
 	// QueueLength is how many invocations of one function may wait for a slot, and
 	// QueueTimeout how long. Past either the caller is refused (429 or 503).
 	QueueLength  int
@@ -43,6 +47,7 @@ type UpConfig struct {
 	SandboxCIDR string
 	Node        string // path of node; empty = look for it
 	Python      string // path of python3; empty = look for it
+	Pprof       string // host:port on loopback for profiles of the platform; empty = none
 	NATSURL     string // an external NATS; empty = embedded, without a listener
 }
 
@@ -79,6 +84,14 @@ func (c *UpConfig) Validate() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen %q is not host:port, such as %s", c.Listen, DefaultListen)
+	}
+	for _, name := range c.AllowedHosts {
+		if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err != nil && !hostPattern.MatchString(name) {
+			return fmt.Errorf("--allowed-host %q is not the name of a host, without scheme, port or path, such as hearth.example.org", name)
+		}
+	}
+	if host, _, err := net.SplitHostPort(c.Pprof); c.Pprof != "" && (err != nil || !loopback(host)) {
+		return fmt.Errorf("--pprof %q is not host:port on this machine, such as 127.0.0.1:6060; profiles are not for others", c.Pprof)
 	}
 	if c.DataDir == "" {
 		return fmt.Errorf("--data must name a folder")
@@ -120,6 +133,9 @@ func oneOf(flag, value string, allowed ...string) error {
 	}
 	return fmt.Errorf("%s %q is not one of %s", flag, value, strings.Join(allowed, ", "))
 }
+
+// hostPattern is the name of a host; underscores are not allowed in one, but are used.
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?$`)
 
 // loopback tells whether only this machine can reach host.
 func loopback(host string) bool {

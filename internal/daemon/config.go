@@ -24,6 +24,7 @@ const (
 // Config of a platform.
 type Config struct {
 	Listen       string
+	AllowedHosts []string // names by which the platform may be called, beside this machine's own
 	DataDir      string
 	Isolation    string
 	MemoryMB     int // that instances may reserve; 0 = most of the machine
@@ -70,16 +71,25 @@ func (c Config) complete() (Config, error) {
 // mostOfTheMachine leaves the host a tenth of its memory, at least 512 MB. Where the
 // machine does not tell, it is a small one.
 func mostOfTheMachine() int {
+	total := machineMB()
+	if total == 0 {
+		return 2048
+	}
+	return max(total-max(total/10, 512), hearth.MinMemoryMB)
+}
+
+// machineMB is the memory in MiB that this machine, or the control group that we run
+// in, has; 0 if neither tells.
+func machineMB() int {
 	host, err := cgroup.Detect()
 	if err != nil {
-		return 2048
+		return 0
 	}
 	bytes, err := host.MemoryTotal()
 	if err != nil {
-		return 2048
+		return 0
 	}
-	total := int(bytes >> 20)
-	return max(total-max(total/10, 512), hearth.MinMemoryMB)
+	return int(bytes >> 20)
 }
 
 // name tells the Hearths on one machine apart, by their data directories.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"hearth/internal/api"
@@ -138,7 +139,8 @@ func (p *Platform) openSandboxes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.driver, p.warnings = driver, append(warnings, driver.Isolation().Missing()...)
+	p.driver = driver
+	p.warnings = slices.Concat(p.cfg.cautions(p.listener.Addr(), machineMB()), warnings, driver.Isolation().Missing())
 	p.onStop("sandboxes", func(context.Context) error { return driver.Close() })
 	if !driver.Isolation().FileSystem && !loopback(p.listener.Addr()) {
 		return fmt.Errorf("isolation %q is refused on %s: functions would run as plain processes for whoever can reach it. "+
@@ -212,6 +214,7 @@ func (p *Platform) inUse(v *hearth.Version) bool {
 
 func (p *Platform) serve(context.Context) error {
 	p.server = api.New(api.Config{Region: p.cfg.Region, Account: p.cfg.Account,
+		CheckHost: p.cfg.checksHost(p.listener.Addr()), AllowedHosts: p.cfg.AllowedHosts,
 		AccountLimit: invoke.DefaultAccountLimit, Log: p.cfg.Log}, api.Deps{
 		Functions: p.registry, Invoker: p.invoke, Async: p.async, Platform: p, Logs: p.logs, Events: p.events,
 	})

@@ -19,7 +19,7 @@ type Status struct {
 	Started     time.Time `json:"started"`
 	Listen      string    `json:"listen"`
 	Isolation   string    `json:"isolation"`
-	Warnings    []string  `json:"warnings,omitempty"` // what isolation lacks, in words
+	Warnings    []string  `json:"warnings,omitempty"` // what isolation lacks and what may not be meant, in words
 	Runtimes    []string  `json:"runtimes"`           // interpreters found, e.g. "nodejs 20.20.2"
 	Functions   int       `json:"functions"`
 	Instances   int       `json:"instances"`
