@@ -213,7 +213,8 @@ func (r request) eventText() string {
 
 func TestDialects(t *testing.T) {
 	t.Parallel()
-	all := []checks{prototypeNode(), binarisNode(), openwhiskNode(), kubelessNode(), googleNode(), azure3Node()}
+	all := []checks{prototypeNode(), binarisNode(), openwhiskNode(), kubelessNode(), googleNode(), azure3Node(),
+		prototypePython(), binarisPython(), openwhiskPython(), kubelessPython(), googlePython()}
 	if modules, err := vendorModules(); err != nil {
 		t.Logf("NOT TESTED: the vendors' own libraries, which npm could not install: %v", err)
 	} else {

@@ -16,6 +16,8 @@ class Init:
 
         said = decode(body)
         self.handler = said.get("handler") or ""
+        self.dialect = said.get("dialect") or "aws"
+        self.arn = said.get("arn") or ""
         self.root = os.path.abspath(said.get("taskRoot") or "/var/task")
         self.env = said.get("env") or {}
         self.concurrent = said.get("model") == "concurrent"

@@ -33,7 +33,7 @@ class Runtime:
     def start(self):
         """Loads the handler and serves; does not return."""
         try:
-            self.handler = loader.load(self.init.handler, self.init.root)
+            self.handler = self._load()
             server = self._server()
         except BaseException as error:
             guard.held = True
@@ -42,6 +42,13 @@ class Runtime:
         self.log.flush()
         self.writer.send([frames.frame(frames.READY, 0, b"{}")])
         server.serve()
+
+    def _load(self):
+        if self.init.dialect == "aws":
+            return loader.load(self.init.handler, self.init.root)
+        from . import dialects
+
+        return dialects.load(self.init)
 
     def _server(self):
         if loader.is_async(self.handler):
