@@ -7,7 +7,7 @@ VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test lint bench docs install clean
+.PHONY: help build demo demo-stop test torture lint bench docs install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo-stop: ## stop the platform that make demo left running
 test: ## test everything (as root also containers and networks)
 	@scripts/install.sh --test
 	@scripts/test.sh
+
+torture: ## kill the platform again and again for an hour (TORTURE=10m), and count lost events
+	HEARTH_TORTURE=$(or $(TORTURE),1h) go test -count=1 -timeout 0 -run TestTorture -v ./e2e
 
 lint: ## format, vet, staticcheck, and the syntax of scripts and shims
 	@scripts/install.sh

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,7 +143,8 @@ func (s *Service) begin(task func()) bool {
 }
 
 // Submit accepts an event. When it returns nil the event is synced to disk and will be
-// executed at least once. It blocks for as long as that takes. After an error the
+// executed at least once. It blocks for as long as that takes, and keeps nothing of the
+// event's memory. After an error the
 // event was not accepted; when the error is ErrInternal it may be executed all the
 // same, since an answer of the engine can be lost.
 //
@@ -164,6 +166,7 @@ func (s *Service) Submit(ctx context.Context, e Event) error {
 	if _, _, err := s.deps.Functions.Resolve(e.Function, e.Qualifier); err != nil {
 		return err
 	}
+	e.Function = strings.Clone(e.Function) // it is kept, and may be part of the caller's buffer
 	rec := record{Event: e, Progress: Progress{Accepted: time.Now()}}
 	return storeError(s.enqueue(ctx, &rec, ""), "accept the event")
 }
