@@ -280,9 +280,16 @@ func (a *azure) readFunction(folder string) error {
 			runtime = "python3"
 		}
 		handler := strings.TrimSuffix(script, path.Ext(script)) + "." + entry
+		if runtime == "nodejs" && folder != "." {
+			handler = folder + "." + entry // the shim finds function.json there, and the script by it
+		}
 		f.Patch.Runtime, f.Patch.Handler = &runtime, &handler
 		a.bindings(d, top, &f, file)
 		vendors()["azure"].complete(&f)
+		if c := f.Config(); c.Validate() != nil {
+			d.fault(1, 1, c.Validate().Error())
+			return
+		}
 		a.p.Functions = append(a.p.Functions, f)
 	})
 }

@@ -1,0 +1,1 @@
+exports.list = async () => [process.env.TABLE, process.env.PAGE];

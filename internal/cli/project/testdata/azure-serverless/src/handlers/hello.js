@@ -1,0 +1,1 @@
+module.exports.sayHello = async (context, req) => ({ body: 'hi' });

@@ -1,0 +1,1 @@
+exports.take = async (context, item) => item;

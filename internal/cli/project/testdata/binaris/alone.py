@@ -1,0 +1,2 @@
+def run(body, req):
+    return body

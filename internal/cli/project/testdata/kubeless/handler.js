@@ -1,0 +1,1 @@
+module.exports = { hello(event, context) { return event.data; } };

@@ -1,0 +1,1 @@
+exports.hello = (params) => ({ hello: params.name });

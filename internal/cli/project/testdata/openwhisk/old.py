@@ -1,0 +1,2 @@
+def main(params):
+    return {"hello": params.get("name")}
