@@ -1,22 +1,31 @@
 package registry
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 
 	"hearth/internal/hearth"
 )
 
-// full is a node with many functions. They go straight into the table, all with the
-// code of one.
+// full is a node with many functions, each with four versions and two aliases. They go
+// straight into the table, all with the code of one.
 func full(b testing.TB, functions int) *node {
 	n := startNode(b)
-	f := n.create("f", "code").Clone()
+	n.create("f", "code")
+	for i := range 4 {
+		n.update("f", Update{Publish: true, Edit: describe(fmt.Sprint("release ", i)).Edit})
+	}
+	n.alias("f", "prod", hearth.Route{Version: "3"})
+	n.alias("f", "canary", hearth.Route{Version: "3", Also: "4", Weight: 0.1})
+	f, err := n.Get("f")
+	if err != nil {
+		b.Fatal(err)
+	}
+	f = f.Clone()
 	for i := range functions - 1 {
 		f.Name = fmt.Sprint("f", i)
 		f.Latest.Function = f.Name
-		value, err := json.Marshal(f)
+		value, err := encode(f)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -34,13 +43,18 @@ func full(b testing.TB, functions int) *node {
 func TestResolveDoesNotAllocate(t *testing.T) {
 	n := startNode(t)
 	n.create("f", "code")
-	allocs := testing.AllocsPerRun(100, func() {
-		if _, v, err := n.Resolve("f", hearth.Latest); err != nil || v.ID() == "" {
-			t.Fatal(err)
+	n.publish("f")
+	n.update("f", Update{Zip: []byte("other"), Publish: true})
+	n.alias("f", "prod", hearth.Route{Version: "1", Also: "2", Weight: 0.5})
+	for _, qualifier := range []string{"", hearth.Latest, "2", "prod"} {
+		allocs := testing.AllocsPerRun(100, func() {
+			if _, v, err := n.Resolve("f", qualifier); err != nil || v.ID() == "" {
+				t.Fatal(err)
+			}
+		})
+		if allocs != 0 {
+			t.Errorf("%q: %v allocations", qualifier, allocs)
 		}
-	})
-	if allocs != 0 {
-		t.Errorf("%v allocations", allocs)
 	}
 }
 
@@ -50,21 +64,23 @@ func BenchmarkRegistry(b *testing.B) {
 	for i := range names {
 		names[i] = fmt.Sprint("f", i*7)
 	}
-	b.Run("resolve", func(b *testing.B) {
-		b.ReportAllocs()
-		i := 0
-		for b.Loop() {
-			i++
-			if _, _, err := n.Resolve(names[i%1024], ""); err != nil {
-				b.Fatal(err)
+	for what, qualifier := range map[string]string{"name": "", "number": "2", "alias": "prod", "weighted-alias": "canary"} {
+		b.Run("resolve-"+what, func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				i++
+				if _, _, err := n.Resolve(names[i%1024], qualifier); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+		})
+	}
 	b.Run("resolve-parallel", func(b *testing.B) {
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for i := 0; pb.Next(); i++ {
-				if _, _, err := n.Resolve(names[i%1024], hearth.Latest); err != nil {
+				if _, _, err := n.Resolve(names[i%1024], "canary"); err != nil {
 					b.Error(err)
 					return
 				}

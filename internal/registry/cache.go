@@ -28,40 +28,9 @@ type link struct {
 	hash     uint64
 	name     string
 	function *hearth.Function
-	routes   map[string]route // of versions and aliases; nil if there are none
-	revision uint64           // the store's
+	routes   routes // of versions and aliases
+	revision uint64 // the store's
 	next     *link
-}
-
-// route is what a qualifier leads to: version, or also for random numbers below
-// threshold.
-type route struct {
-	version, also *hearth.Version
-	threshold     uint64
-}
-
-// routesOf prepares what Resolve looks up. An alias whose version does not exist is
-// none: the registry makes no such record.
-func routesOf(f *hearth.Function) map[string]route {
-	if len(f.Versions)+len(f.Aliases) == 0 {
-		return nil
-	}
-	routes := make(map[string]route, len(f.Versions)+len(f.Aliases))
-	for _, v := range f.Versions {
-		routes[v.Number] = route{version: v}
-	}
-	for i := range f.Aliases {
-		a := &f.Aliases[i]
-		to := route{version: f.Version(a.Version)}
-		if to.version == nil {
-			continue
-		}
-		if a.Also != "" {
-			to.also, to.threshold = f.Version(a.Also), a.Threshold()
-		}
-		routes[a.Name] = to
-	}
-	return routes
 }
 
 const minChains = 64

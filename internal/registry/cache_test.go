@@ -76,3 +76,34 @@ func TestCacheReadersNeverMiss(t *testing.T) {
 	close(done)
 	wg.Wait()
 }
+
+// TestRoutesFind: what has been put in is found, by its whole name and by no other.
+func TestRoutesFind(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		f := &hearth.Function{Name: "f"}
+		names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-b]{1,12}`), 0, 40, rapid.ID[string]).Draw(rt, "aliases")
+		for i := range rapid.IntRange(1, 30).Draw(rt, "versions") {
+			f.Versions = append(f.Versions, &hearth.Version{Number: fmt.Sprint(i + 1)})
+		}
+		for i, name := range names {
+			f.Aliases = append(f.Aliases, hearth.Alias{Name: name, Route: hearth.Route{Version: fmt.Sprint(i%len(f.Versions) + 1)}})
+		}
+		r := routesOf(f)
+		for _, v := range f.Versions {
+			if to := r.find(v.Number); to == nil || to.version != v {
+				rt.Fatalf("version %s: %+v", v.Number, to)
+			}
+		}
+		for i := range f.Aliases {
+			a := &f.Aliases[i]
+			if to := r.find(a.Name); to == nil || to.version.Number != a.Version {
+				rt.Fatalf("alias %s: %+v, want version %s", a.Name, to, a.Version)
+			}
+		}
+		for _, other := range []string{"", "0", "31", "c", "a\x00", "aaaaaaaa\x00", rapid.StringMatching(`[a-b]{1,12}`).Draw(rt, "other")} {
+			if to := r.find(other); (to != nil) != (f.Alias(other) != nil) {
+				rt.Fatalf("%q: %+v", other, to)
+			}
+		}
+	})
+}

@@ -176,9 +176,9 @@ func (r *Registry) Resolve(name, qualifier string) (*hearth.Function, *hearth.Ve
 	if qualifier == "" || qualifier == hearth.Latest {
 		return l.function, &l.function.Latest, nil
 	}
-	to, ok := l.routes[qualifier]
+	to := l.routes.find(qualifier)
 	switch {
-	case !ok:
+	case to == nil:
 		return nil, nil, r.notFound(name, qualifier)
 	case to.also != nil && r.cfg.Random() < to.threshold:
 		return l.function, to.also, nil
