@@ -106,6 +106,7 @@ func (in *putInput) apply(f *hearth.Function) error {
 		f.Routes = slices.Clone(in.Routes)
 	}
 	in.Config.patch().Apply(&f.Latest.Config)
+	hearth.RetellTags(f)
 	return f.Validate()
 }
 

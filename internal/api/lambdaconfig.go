@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"runtime"
@@ -134,18 +135,24 @@ func (s *Server) configurationOfVersion(f *hearth.Function, v *hearth.Version, q
 	return conf
 }
 
-// capacityOf echoes the Managed Instances field, but not to owners who set the
-// model by tag: a tool that compares would want the field gone.
+// ownCapacity ends the ARN of a capacity provider whose name the owner left out.
+const ownCapacity = "capacity-provider:hearth"
+
+// capacityOf is the Managed Instances field of a function that shares its instances,
+// but not for owners who set the model by tag and never wrote the field: to tools that
+// compare, such as Terraform, it would be a change that somebody else has made, for ever.
 func (s *Server) capacityOf(f *hearth.Function, v *hearth.Version) *capacityProvider {
 	c := &v.Config
-	if c.Model != hearth.Concurrent || f.Tags[hearth.TagModel] != "" || f.Tags[hearth.TagMaxConcurrency] != "" {
+	tagged := f.Tags[hearth.TagModel] != "" || f.Tags[hearth.TagMaxConcurrency] != ""
+	if c.Model != hearth.Concurrent || tagged && c.CapacityProvider == "" {
 		return nil
 	}
+	arn := c.CapacityProvider
+	if arn == "" || arn == ownCapacity {
+		arn = "arn:aws:lambda:" + s.cfg.Region + ":" + s.cfg.Account + ":" + ownCapacity
+	}
 	n := c.MaxConcurrency
-	return &capacityProvider{&managedInstances{
-		CapacityProviderArn: "arn:aws:lambda:" + s.cfg.Region + ":" + s.cfg.Account + ":capacity-provider:hearth",
-		MaxConcurrency:      &n,
-	}}
+	return &capacityProvider{&managedInstances{CapacityProviderArn: arn, MaxConcurrency: &n}}
 }
 
 // settings are the members that CreateFunction and UpdateFunctionConfiguration have
@@ -193,8 +200,9 @@ func (c *settings) patch() (*hearth.ConfigPatch, error) {
 		p.Env = &env
 	}
 	if c.CapacityProviderConfig != nil && c.CapacityProviderConfig.Managed != nil {
-		model := hearth.Concurrent
-		p.Model, p.MaxConcurrency = &model, c.CapacityProviderConfig.Managed.MaxConcurrency
+		managed := c.CapacityProviderConfig.Managed
+		model, provider := hearth.Concurrent, cmp.Or(managed.CapacityProviderArn, ownCapacity)
+		p.Model, p.MaxConcurrency, p.CapacityProvider = &model, managed.MaxConcurrency, &provider
 	}
 	return p, nil
 }

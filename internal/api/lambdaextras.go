@@ -81,11 +81,16 @@ func (s *Server) tagResource(r *request) error {
 }
 
 // setTags gives f all the tags, and the configuration that the changed ones ask for.
-// The others have had their say before.
+// The others have had their say before; but a number of invocations means nothing for
+// the model where another tag names it.
 func setTags(f *hearth.Function, all, changed map[string]string) error {
 	f.Tags = changed
+	if model, told := all[hearth.TagModel]; told && changed[hearth.TagMaxConcurrency] != "" {
+		f.Tags = maps.Clone(changed)
+		f.Tags[hearth.TagModel] = model
+	}
 	err := hearth.ApplyTags(f)
-	f.Tags = all
+	f.Tags = maps.Clone(all)
 	if err != nil {
 		return err
 	}

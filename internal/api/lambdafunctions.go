@@ -210,6 +210,7 @@ func (s *Server) updateConfiguration(r *request) error {
 	}
 	return s.update(r, registry.Update{IfRevision: in.RevisionID, Edit: func(f *hearth.Function) error {
 		patch.Apply(&f.Latest.Config)
+		hearth.RetellTags(f)
 		if err := in.setDeadLetter(f); err != nil {
 			return err
 		}

@@ -9,18 +9,19 @@ import (
 // set, zero values too (Lambda API, UpdateFunctionConfiguration). Env is replaced as
 // a whole. A KeepAlive of zero is NoKeepAlive.
 type ConfigPatch struct {
-	Description    *string            `json:"description,omitempty"`
-	Role           *string            `json:"role,omitempty"`
-	Runtime        *string            `json:"runtime,omitempty"`
-	Handler        *string            `json:"handler,omitempty"`
-	Dialect        *Dialect           `json:"dialect,omitempty"` // "aws" or "" for AWS
-	MemoryMB       *int               `json:"memoryMB,omitempty"`
-	Timeout        *time.Duration     `json:"timeout,omitempty"`
-	TmpMB          *int               `json:"tmpMB,omitempty"`
-	KeepAlive      *time.Duration     `json:"keepAlive,omitempty"`
-	Model          *Model             `json:"model,omitempty"`
-	MaxConcurrency *int               `json:"maxConcurrency,omitempty"`
-	Env            *map[string]string `json:"env,omitempty"`
+	Description      *string            `json:"description,omitempty"`
+	Role             *string            `json:"role,omitempty"`
+	Runtime          *string            `json:"runtime,omitempty"`
+	Handler          *string            `json:"handler,omitempty"`
+	Dialect          *Dialect           `json:"dialect,omitempty"` // "aws" or "" for AWS
+	MemoryMB         *int               `json:"memoryMB,omitempty"`
+	Timeout          *time.Duration     `json:"timeout,omitempty"`
+	TmpMB            *int               `json:"tmpMB,omitempty"`
+	KeepAlive        *time.Duration     `json:"keepAlive,omitempty"`
+	Model            *Model             `json:"model,omitempty"`
+	MaxConcurrency   *int               `json:"maxConcurrency,omitempty"`
+	CapacityProvider *string            `json:"capacityProvider,omitempty"`
+	Env              *map[string]string `json:"env,omitempty"`
 }
 
 // Apply makes the change in c. It checks nothing: call c.Validate afterwards. To make
@@ -44,6 +45,7 @@ func (p *ConfigPatch) Apply(c *Config) {
 	}
 	set(&c.Model, p.Model)
 	set(&c.MaxConcurrency, p.MaxConcurrency)
+	set(&c.CapacityProvider, p.CapacityProvider)
 	if p.Env != nil {
 		c.Env = maps.Clone(*p.Env)
 	}
@@ -61,6 +63,7 @@ func (c *Config) SameInstances(d *Config) bool {
 	a, b := *c, *d
 	a.Description, b.Description = "", ""
 	a.Role, b.Role = "", ""
+	a.CapacityProvider, b.CapacityProvider = "", ""
 	return a.Equal(&b)
 }
 
@@ -70,6 +73,6 @@ func (c *Config) Equal(d *Config) bool {
 	return c.Description == d.Description && c.Role == d.Role &&
 		c.Runtime == d.Runtime && c.Handler == d.Handler && c.Dialect.Name() == d.Dialect.Name() &&
 		c.MemoryMB == d.MemoryMB && c.Timeout == d.Timeout && c.TmpMB == d.TmpMB &&
-		c.KeepAlive == d.KeepAlive && c.Model == d.Model && c.MaxConcurrency == d.MaxConcurrency &&
+		c.CapacityProvider == d.CapacityProvider && c.KeepAlive == d.KeepAlive && c.Model == d.Model && c.MaxConcurrency == d.MaxConcurrency &&
 		maps.Equal(c.Env, d.Env)
 }

@@ -1,6 +1,7 @@
 package hearth
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -83,7 +84,9 @@ func applyTag(c *Config, key, value string) error {
 		if model != Exclusive && model != Concurrent {
 			return Errorf(ErrInvalid, "Tag %s has the value %q; it must be exclusive or concurrent.%s", key, clip(value), didYouMean(value, "exclusive", "concurrent"))
 		}
-		c.Model = model
+		if c.Model = model; model == Exclusive {
+			c.CapacityProvider = ""
+		}
 	case TagMaxConcurrency:
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 1 || n > MaxMaxConcurrency {
@@ -101,6 +104,39 @@ func applyTag(c *Config, key, value string) error {
 			clip(key), tagPrefix, TagModel, TagMaxConcurrency, TagKeepAlive, didYouMean(key, TagModel, TagMaxConcurrency, TagKeepAlive))
 	}
 	return nil
+}
+
+// RetellTags brings those of f's "hearth:" tags up to date that are there and say
+// something else than f's configuration does. Whoever changes the configuration in
+// another way than by tags calls it, so that tags never contradict it.
+func RetellTags(f *Function) {
+	c := &f.Latest.Config
+	told := map[string]string{
+		TagModel: string(c.Model), TagMaxConcurrency: strconv.Itoa(c.MaxConcurrency), TagKeepAlive: keepAliveText(c.KeepAlive),
+	}
+	for key, text := range told {
+		value, there := f.Tags[key]
+		was := *c
+		if there && (applyTag(&was, key, strings.TrimSpace(value)) != nil || !was.Equal(c)) {
+			f.Tags[key] = text
+		}
+	}
+	if _, there := f.Tags[TagModel]; !there && c.Model == Exclusive && c.MaxConcurrency > 1 {
+		delete(f.Tags, TagMaxConcurrency) // alone it would mean Concurrent
+	}
+}
+
+// keepAliveText is what parseKeepAlive reads.
+func keepAliveText(d time.Duration) string {
+	switch {
+	case d == NoKeepAlive:
+		return "0"
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d%time.Second == 0:
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
+	return d.String()
 }
 
 // parseKeepAlive reads a Go duration; a bare number counts seconds; zero is

@@ -16,6 +16,8 @@ const (
 	MaxHandlerLen     = 128
 	MaxDescriptionLen = 256
 	MinKeepAlive      = time.Second
+	// MaxCapacityProviderLen is in bytes (Lambda API).
+	MaxCapacityProviderLen = 140
 	// NoKeepAlive as a Config's KeepAlive ends an instance as soon as it is idle.
 	NoKeepAlive time.Duration = -1
 )
@@ -76,6 +78,9 @@ func (c *Config) Validate() error {
 		v.add("handler", c.Handler, "Member must have length less than or equal to %d", MaxHandlerLen)
 	} else if !handlerPattern.MatchString(c.Handler) {
 		v.add("handler", c.Handler, `Member must satisfy regular expression pattern: [^\s]+ (no spaces; for example index.handler)`)
+	}
+	if len(c.CapacityProvider) > MaxCapacityProviderLen || !utf8.ValidString(c.CapacityProvider) {
+		v.add("capacityProviderArn", c.CapacityProvider, "Member must have length less than or equal to %d", MaxCapacityProviderLen)
 	}
 	if utf8.RuneCountInString(c.Description) > MaxDescriptionLen {
 		v.add("description", c.Description, "Member must have length less than or equal to %d", MaxDescriptionLen)
