@@ -91,9 +91,9 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 		s.serveHTTP(ctx, path, query)
 		return
 	}
-	if foreign(&ctx.Request.Header) {
+	if fromPage(&ctx.Request.Header) {
 		s.fail(ctx, string(path), s.newID(), hearth.Errorf(hearth.ErrForbidden,
-			"A page of another origin (%s) may not use this API from a browser. Function URLs may be called from anywhere.", clip(string(ctx.Request.Header.Peek("Origin")))))
+			"Web pages may not use this API from a browser, not even those that functions serve here. Function URLs they may call, from anywhere."))
 		return
 	}
 	if rest, ok := bytes.CutPrefix(path, []byte(functionsPath+"/")); ok {
@@ -106,16 +106,17 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 	s.serveRest(ctx, string(path), query)
 }
 
-// foreign tells requests that a browser sends on behalf of a page from elsewhere.
-// Without credentials to check, any page that a developer visits could otherwise
-// create and call functions on their machine: such a POST needs no leave by CORS.
-func foreign(h *fasthttp.RequestHeader) bool {
-	origin := h.Peek("Origin")
-	if len(origin) == 0 {
-		return false
+// fromPage tells requests that a browser sends on behalf of a page. Without credentials
+// to check, any page that a developer visits could otherwise create and call functions
+// on their machine: such a POST needs no leave by CORS. Pages under /fn/NAME/ have this
+// API's own origin, and functions are not to command the platform either. What a person
+// types into the address bar is of site "none" (Fetch Metadata).
+func fromPage(h *fasthttp.RequestHeader) bool {
+	if len(h.Peek("Origin")) > 0 {
+		return true
 	}
-	_, host, ok := bytes.Cut(origin, []byte("://"))
-	return !ok || !bytes.EqualFold(host, h.Host())
+	site := h.Peek("Sec-Fetch-Site")
+	return len(site) > 0 && string(site) != "none"
 }
 
 // functionHost is the NAME of a host NAME.localhost, with or without a port.
