@@ -61,17 +61,22 @@ type Idle struct {
 	Ready      time.Duration `json:"ready"` // process start to healthy; median of the rounds
 }
 
-// Run measures everything. It takes about a minute with the defaults.
+func (c *Config) fill() {
+	if c.Rounds == 0 {
+		c.Rounds = 3
+	}
+	if c.Duration == 0 {
+		c.Duration = 3 * time.Second
+	}
+	if c.Progress == nil {
+		c.Progress = io.Discard
+	}
+}
+
+// Run measures everything but asynchronous invocation, for which there is RunAsync. It
+// takes about a minute with the defaults.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
-	if cfg.Rounds == 0 {
-		cfg.Rounds = 3
-	}
-	if cfg.Duration == 0 {
-		cfg.Duration = 3 * time.Second
-	}
-	if cfg.Progress == nil {
-		cfg.Progress = io.Discard
-	}
+	cfg.fill()
 	dir, err := os.MkdirTemp("", "hearth-bench-")
 	if err != nil {
 		return nil, err
@@ -177,11 +182,11 @@ func compare(ctx context.Context, cfg Config, connections int, ours, theirs stri
 	var ratios []float64
 	for round := range cfg.Rounds {
 		fmt.Fprintf(cfg.Progress, "hello at %d connections, round %d\n", connections, round+1)
-		h, err := wrk(ctx, load{ours, connections, cfg.Duration})
+		h, err := wrk(ctx, load{URL: ours, Connections: connections, Duration: cfg.Duration})
 		if err != nil {
 			return row, err
 		}
-		d, err := wrk(ctx, load{theirs, connections, cfg.Duration})
+		d, err := wrk(ctx, load{URL: theirs, Connections: connections, Duration: cfg.Duration})
 		if err != nil {
 			return row, err
 		}

@@ -15,6 +15,7 @@ type load struct {
 	URL         string
 	Connections int
 	Duration    time.Duration
+	Script      string // in Lua, for requests that are no plain GET; "" = none
 }
 
 // measured is what one run of the load generator saw.
@@ -31,8 +32,11 @@ func wrk(ctx context.Context, l load) (measured, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.Duration+30*time.Second)
 	defer cancel()
 	seconds := max(int(l.Duration.Seconds()), 1)
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(l.Connections),
-		"-d"+strconv.Itoa(seconds)+"s", "--timeout", "10s", "--latency", l.URL).CombinedOutput()
+	args := []string{"-t1", "-c" + strconv.Itoa(l.Connections), "-d" + strconv.Itoa(seconds) + "s", "--timeout", "10s", "--latency"}
+	if l.Script != "" {
+		args = append(args, "-s", l.Script)
+	}
+	out, err := exec.CommandContext(ctx, "wrk", append(args, l.URL)...).CombinedOutput()
 	if err != nil {
 		return measured{}, fmt.Errorf("wrk against %s: %w: %s", l.URL, err, out)
 	}
