@@ -44,7 +44,7 @@ func answer(w *pool.Waiter, g grant) { w.Value.(*call).granted <- g }
 func (w *Worker) Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Result, error) {
 	c := calls.Get().(*call)
 	now := time.Now()
-	lease, waited, err := w.acquire(ctx, c, inv, now)
+	lease, waited, err := w.acquireLive(ctx, c, inv, now)
 	if err != nil {
 		calls.Put(c)
 		return w.refused(inv, err)
@@ -60,6 +60,24 @@ func (w *Worker) Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Re
 }
 
 // acquire takes a slot, and tells whether the invocation had to wait for it.
+// acquireLive takes a slot of an instance that lives, as far as can be seen: one that
+// has just ended by itself may not have been taken out of the pool yet.
+func (w *Worker) acquireLive(ctx context.Context, c *call, inv *hearth.Invocation, now time.Time) (pool.Lease, bool, error) {
+	for waited := false; ; waited = true {
+		lease, queued, err := w.acquire(ctx, c, inv, now)
+		if err != nil {
+			return lease, queued, err
+		}
+		inst := lease.Instance.Value.(*instance)
+		if inst.conn.Err() == nil {
+			return lease, waited || queued, nil
+		}
+		w.release(lease)
+		<-inst.died
+		now = time.Now()
+	}
+}
+
 func (w *Worker) acquire(ctx context.Context, c *call, inv *hearth.Invocation, now time.Time) (lease pool.Lease, waited bool, err error) {
 	group := w.pool.Group(inv.Version)
 	lease, start, err := group.Acquire(now, &c.waiter)

@@ -53,6 +53,7 @@ type adapter struct {
 	table      *table
 	extensions extensions
 	outputs    []*output
+	held       held
 
 	mu       sync.Mutex
 	ready    bool // the runtime has polled
@@ -226,6 +227,7 @@ func (a *adapter) ended(status syscall.WaitStatus) int {
 	for _, o := range a.outputs {
 		o.sync()
 	}
+	a.held.release()
 	words, code := "Runtime exited without providing a reason", status.ExitStatus()
 	switch {
 	case status.Signaled():
@@ -330,6 +332,11 @@ func (a *adapter) failInit(doc []byte) bool {
 // finish sends the result of an invocation, after what it has logged.
 func (a *adapter) finish(inv *invocation, flags byte, body []byte) {
 	a.finishWith(inv, func() { a.host.result(inv.stream, flags, body) })
+}
+
+// finishLater sends it when the runtime has shown that it lives on, or that it does not.
+func (a *adapter) finishLater(inv *invocation, flags byte, body []byte) {
+	a.finishWith(inv, func() { a.held.add(func() { a.host.result(inv.stream, flags, body) }) })
 }
 
 func (a *adapter) finishWith(inv *invocation, send func()) {

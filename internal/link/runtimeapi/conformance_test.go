@@ -180,6 +180,55 @@ func TestExitBeforeTheFirstPoll(t *testing.T) {
 	}
 }
 
+// TestFailureAndExit: a runtime that tells of a failure and exits is not given another
+// invocation in between.
+func TestFailureAndExit(t *testing.T) {
+	w := start(t, hearth.Exclusive, 1)
+	poll := w.poll()
+	w.ready()
+	call := w.send("r1", "{}")
+	receive(t, poll)
+	w.do("POST", base+"invocation/r1/error", `{"errorType":"E","errorMessage":"m"}`)
+	if len(call.Done()) > 0 {
+		t.Error("the host is told before the runtime has polled or ended")
+	}
+	w.puppet.exit(1 << 8)
+	if response, failed := w.wait(call); !failed || !strings.Contains(response, `"E"`) {
+		t.Errorf("%s, %v", response, failed)
+	}
+	receive(t, w.conn.Done())
+}
+
+// TestChunkedResponses: as the client for Go sends them, also JSON, with trailers.
+func TestChunkedResponses(t *testing.T) {
+	for contentType, streamed := range map[string]bool{"application/json": false, "application/json; charset=utf-8": false, "text/plain": true} {
+		for _, kind := range []string{"", "Function.Odd"} {
+			w, call := streaming(t)
+			req, err := http.NewRequestWithContext(t.Context(), "POST", w.url+base+"invocation/r1/response", io.NopCloser(strings.NewReader(`"x"`)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", contentType)
+			req.Trailer = http.Header{"Lambda-Runtime-Function-Error-Type": {kind}}
+			resp, err := w.client.Do(req)
+			if err != nil || resp.StatusCode != 202 {
+				t.Fatalf("%v %v", resp, err)
+			}
+			resp.Body.Close()
+			receive(t, call.Done())
+			if (call.Stream != nil) != streamed {
+				t.Errorf("%s: streamed %v", contentType, call.Stream != nil)
+			}
+			if call.Stream != nil {
+				receive(t, call.Done())
+			}
+			if call.Failed != (kind != "") || kind == "" && !streamed && string(call.Response) != `"x"` {
+				t.Errorf("%s, %q: failed %v, %s", contentType, kind, call.Failed, call.Response)
+			}
+		}
+	}
+}
+
 func TestExitInTheMiddle(t *testing.T) {
 	w := start(t, hearth.Exclusive, 1)
 	poll := w.poll()

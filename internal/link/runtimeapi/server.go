@@ -2,6 +2,7 @@ package runtimeapi
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"hearth/internal/hearth"
 )
@@ -51,6 +53,7 @@ func refuse(w http.ResponseWriter, status int, errorType, format string, args ..
 
 // next waits for an invocation. The first call says that the runtime has initialised.
 func (a *adapter) next(w http.ResponseWriter, r *http.Request) {
+	a.held.release() // the runtime has lived on
 	if !a.becomeReady() {
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "State transition from InitError to Ready failed: init/error was posted before.")
 		return
@@ -111,7 +114,7 @@ func (a *adapter) response(w http.ResponseWriter, r *http.Request) {
 	if inv == nil {
 		return
 	}
-	if r.Header.Get("Lambda-Runtime-Function-Response-Mode") == "streaming" {
+	if streams(r) {
 		a.stream(w, r, inv)
 		return
 	}
@@ -125,9 +128,34 @@ func (a *adapter) response(w http.ResponseWriter, r *http.Request) {
 		a.table.unclaim(inv)
 		refuse(w, http.StatusBadRequest, "InvalidRequestFormat", "The response did not come whole: %v.", err)
 	default:
-		a.finish(inv, 0, body)
+		if failure := trailing(r); failure != nil {
+			a.finish(inv, flagFailed, failure)
+		} else {
+			a.finish(inv, 0, body)
+		}
 		accepted(w)
 	}
+}
+
+// streams tells responses that are passed on while they come. Some clients say so; the
+// one for Go does not, and sends JSON, too, in chunks.
+func streams(r *http.Request) bool {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	return r.Header.Get("Lambda-Runtime-Function-Response-Mode") == "streaming" ||
+		r.ContentLength < 0 && strings.TrimSpace(kind) != "application/json"
+}
+
+// trailing is the failure that a response's trailers tell of, nil if there is none.
+func trailing(r *http.Request) []byte {
+	kind := r.Trailer.Get("Lambda-Runtime-Function-Error-Type")
+	if kind == "" {
+		return nil
+	}
+	body, err := base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body"))
+	if err != nil {
+		body = nil
+	}
+	return asDoc(body, kind)
 }
 
 func tooLarge(id string, most int) hearth.FailureDoc {
@@ -147,7 +175,7 @@ func (a *adapter) failure(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "InvalidRequestFormat", "The failure did not come whole: %v.", err)
 		return
 	}
-	a.finish(inv, flagFailed, body)
+	a.finishLater(inv, flagFailed, body)
 	accepted(w)
 }
 

@@ -1,7 +1,6 @@
 package runtimeapi
 
 import (
-	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -23,20 +22,12 @@ func (a *adapter) stream(w http.ResponseWriter, r *http.Request, inv *invocation
 			panic(http.ErrAbortHandler) // the runtime sees its connection closed
 		}
 	}
-	switch kind := r.Trailer.Get("Lambda-Runtime-Function-Error-Type"); {
-	case !errors.Is(err, io.EOF):
+	if !errors.Is(err, io.EOF) {
 		s.end(encode(hearth.FailureDoc{ErrorType: "Runtime.TruncatedResponse",
 			ErrorMessage: "The runtime broke off in the middle of a streamed response."}))
 		return
-	case kind != "":
-		body, err := base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body"))
-		if err != nil {
-			body = nil
-		}
-		s.end(asDoc(body, kind))
-	default:
-		s.end(nil)
 	}
+	s.end(trailing(r))
 	accepted(w)
 }
 
