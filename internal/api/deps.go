@@ -60,7 +60,7 @@ type Async interface {
 	DeadLetters(ctx context.Context, function string, after uint64, limit int) ([]hearth.DeadLetter, error)
 	// DeadLetter reads one, with its payload.
 	DeadLetter(ctx context.Context, key uint64) (hearth.DeadLetter, error)
-	// Replay submits it again, as a new event, and then removes it.
+	// Replay submits it again, under the same request id, and then removes it.
 	Replay(ctx context.Context, key uint64) (id string, err error)
 	DeleteDeadLetter(ctx context.Context, key uint64) error
 	PurgeDeadLetters(ctx context.Context, function string) (n int, err error)

@@ -144,7 +144,7 @@ func (s *Server) deleteDeadLetter(r *request) error {
 	return nil
 }
 
-// replay submits a dead letter again, as a new event.
+// replay submits a dead letter again, under the same request id.
 func (s *Server) replay(r *request) error {
 	key, err := r.key()
 	if err != nil {

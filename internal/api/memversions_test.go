@@ -264,11 +264,10 @@ func (m *memAsync) Replay(ctx context.Context, key uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id := "22222222-0000-4000-8000-000000000001"
-	if err := m.Submit(ctx, async.Event{ID: id, Function: l.Function, Payload: l.Payload}); err != nil {
+	if err := m.Submit(ctx, async.Event{ID: l.ID, Function: l.Function, Payload: l.Payload}); err != nil {
 		return "", err
 	}
-	return id, m.DeleteDeadLetter(ctx, key)
+	return l.ID, m.DeleteDeadLetter(ctx, key)
 }
 
 func (m *memAsync) DeleteDeadLetter(ctx context.Context, key uint64) error {

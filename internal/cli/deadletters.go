@@ -188,8 +188,9 @@ func (a *app) dlqReplayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay KEY...",
 		Short: "Have dead letters invoked again",
-		Long: `Submit dead letters again, as new events with request ids of their own. Each is removed
-once its new event is on disk. --function replays those of one function, --all every one.`,
+		Long: `Submit dead letters again, under the request ids that they had, which are printed. Each is
+removed once it is queued on disk. --function replays those of one function, --all every
+one.`,
 		Example: `  hearth dlq replay 17 18
   hearth dlq replay --function orders`,
 		Args: cobra.ArbitraryArgs,

@@ -222,9 +222,10 @@ func (p *testPlatform) deadLetter(w http.ResponseWriter, r *http.Request) {
 		answerJSON(w, 200, p.letters[i])
 		return
 	}
+	id := p.letters[i].ID
 	p.letters = slices.Delete(p.letters, i, i+1)
 	if strings.HasSuffix(r.URL.Path, "/replay") {
-		answerJSON(w, 202, map[string]string{"id": "44444444-" + r.PathValue("key")})
+		answerJSON(w, 202, map[string]string{"id": id})
 		return
 	}
 	w.WriteHeader(204)
