@@ -2,6 +2,7 @@ package shim_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -152,6 +153,9 @@ func TestNodeFailures(t *testing.T) {
 					if !strings.Contains(strings.Join(doc.Trace, "\n"), test.trace) {
 						t.Errorf("trace %q lacks %q", doc.Trace, test.trace)
 					}
+					if slices.Contains(doc.Trace, "") {
+						t.Errorf("trace %q has an empty line", doc.Trace)
+					}
 					if log := in.Log(id, 2); !strings.Contains(log, id+"\tERROR\tInvoke Error \t{\"errorType\":") {
 						t.Errorf("the log does not tell of the failure: %.300q", log)
 					}
@@ -210,6 +214,9 @@ func TestNodeInitFailures(t *testing.T) {
 					if !strings.Contains(doc.ErrorMessage, part) {
 						t.Errorf("message %q lacks %q", doc.ErrorMessage, part)
 					}
+				}
+				if log := in.Log("", 2); strings.Contains(log, "\tundefined\t") || !strings.Contains(log, "\t\tERROR\t") {
+					t.Errorf("the log names an invocation, or tells of no error: %.300q", log)
 				}
 				if code := in.Exit(t); code == 0 {
 					t.Errorf("the shim exited with status 0")

@@ -35,7 +35,7 @@ func TestNodeLogFormat(t *testing.T) {
 		in := startNode(t, o)
 		in.Call(t, "r1", "{}")
 		const stamp = `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
-		expectLog(t, in.Log("", 0), stamp+`\tundefined\tINFO\tloading\nunfinished at load`)
+		expectLog(t, in.Log("", 0), stamp+`\t\tINFO\tloading\nunfinished at load`)
 		expectLog(t, in.Log("r1", 1),
 			stamp+`\tr1\tINFO\tnumber 1 { a: \[ 1 \] }\n`+stamp+`\tr1\tINFO\ti\n`+stamp+`\tr1\tDEBUG\td\n`+
 				stamp+`\tr1\tINFO\ttwo\nlines\n`+`{ dir: 1 }\nraw line €\nrestown console\npiped\n`)

@@ -19,6 +19,11 @@ function isError(value) {
     typeof value.message === 'string' && typeof value.stack === 'string');
 }
 
+// lines of a stack trace; of one that somebody has emptied, none.
+function lines(stack) {
+  return stack === '' ? [] : String(stack).split('\n');
+}
+
 // describe makes a failure document of whatever was thrown.
 function describe(thrown) {
   try {
@@ -26,7 +31,7 @@ function describe(thrown) {
       return {
         errorType: String(thrown.name),
         errorMessage: String(thrown.message),
-        trace: String(thrown.stack).split('\n'),
+        trace: lines(thrown.stack),
       };
     }
     return { errorType: typeof thrown, errorMessage: String(thrown), trace: [] };
@@ -67,7 +72,7 @@ function withEverything(error) {
     errorMessage: error.message,
     code: error.code,
     ...error,
-    stack: String(error.stack).split('\n'),
+    stack: lines(error.stack),
   };
 }
 

@@ -53,10 +53,11 @@ function timestamp() {
   return stamp;
 }
 
-// line writes one entry in Lambda's text format.
+// line writes one entry in Lambda's text format. Where no invocation runs, nothing
+// stands in the place of its id.
 function line(level, fd, message) {
   const inv = invocation();
-  const id = inv === null || inv === undefined ? 'undefined' : inv.id;
+  const id = inv === null || inv === undefined ? '' : inv.id;
   output.log(streamOf(inv), fd, `${timestamp()}\t${id}\t${level}\t${message}\n`);
 }
 
