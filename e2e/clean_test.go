@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"os"
@@ -18,14 +20,20 @@ import (
 // traces is everything on this machine that a platform could leave behind, by kind.
 type traces map[string][]string
 
-// look finds the traces of the platform with this data directory, and those that all
-// Hearths share the names of.
+// look finds the traces of the platform with this data directory. Everything that a
+// platform makes outside of it bears a name made from it (daemon.Config, network.New),
+// so others on the same machine do not disturb the test.
 func look(t testing.TB, dir string) traces {
 	t.Helper()
 	found := traces{}
 	add := func(kind, what string) { found[kind] = append(found[kind], what) }
+	sum := sha256.Sum256([]byte(dir))
+	name := hex.EncodeToString(sum[:4])
+	sum = sha256.Sum256([]byte(name))
+	id := hex.EncodeToString(sum[:3])
+	prefix := "h" + id + "-"
 	for _, line := range lines(t, "/proc/self/mountinfo") {
-		if strings.Contains(line, dir) || strings.Contains(line, "/run/hearth") {
+		if strings.Contains(line, dir) || strings.Contains(line, "/run/hearth/"+name) {
 			add("mounts", line)
 		}
 	}
@@ -34,17 +42,24 @@ func look(t testing.TB, dir string) traces {
 		t.Fatal(err)
 	}
 	for _, l := range links {
-		if l.Name() != "lo" && !strings.HasPrefix(l.Name(), "eth") {
+		if strings.HasPrefix(l.Name(), prefix) {
 			add("links", l.Name())
 		}
 	}
-	groups, err := filepath.Glob("/sys/fs/cgroup/*/hearth*/*")
+	groups, err := filepath.Glob("/sys/fs/cgroup/*/hearth-" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range groups {
-		if info, err := os.Stat(g); err == nil && info.IsDir() {
-			add("cgroups", g)
+		inside, err := os.ReadDir(g)
+		if err != nil {
+			continue
+		}
+		add("cgroups", g)
+		for _, e := range inside {
+			if e.IsDir() {
+				add("cgroups", filepath.Join(g, e.Name()))
+			}
 		}
 	}
 	loops, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
@@ -58,12 +73,12 @@ func look(t testing.TB, dir string) traces {
 	}
 	if out, err := exec.Command("nft", "list", "tables").Output(); err == nil {
 		for line := range strings.Lines(string(out)) {
-			if strings.Contains(line, "hearth") || strings.Contains(line, "hth") {
+			if strings.Contains(line, "hearth_"+id) {
 				add("firewall tables", strings.TrimSpace(line))
 			}
 		}
 	}
-	for _, what := range processesIn(dir) {
+	for _, what := range processesIn(dir, "/hearth-"+name) {
 		add("processes", what)
 	}
 	return found
@@ -83,8 +98,8 @@ func lines(t testing.TB, path string) (list []string) {
 }
 
 // processesIn lists processes that have the directory in their command line, or that
-// run in one of Hearth's cgroups.
-func processesIn(dir string) (list []string) {
+// run in the cgroup.
+func processesIn(dir, cgroup string) (list []string) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return []string{err.Error()}
@@ -95,7 +110,7 @@ func processesIn(dir string) (list []string) {
 		}
 		cmd, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
 		group, _ := os.ReadFile("/proc/" + e.Name() + "/cgroup")
-		if strings.Contains(string(cmd), dir) || strings.Contains(string(group), "/hearth") {
+		if strings.Contains(string(cmd), dir) || strings.Contains(string(group), cgroup) {
 			list = append(list, e.Name()+" "+strings.ReplaceAll(string(cmd), "\x00", " "))
 		}
 	}
