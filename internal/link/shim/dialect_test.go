@@ -116,17 +116,21 @@ type checks struct {
 	dialect, language string
 	files             files  // that each of them has
 	modules           string // a node_modules directory
+	path              string // of Python modules
 	by                string // whose library runs
 	handler           string
 	list              []check
 }
 
-func (c checks) run(t *testing.T) {
+// run runs the checks in both models, and puts down what it finds.
+func (c checks) run(t *testing.T, f *found) {
 	for _, test := range c.list {
 		t.Run(test.about, func(t *testing.T) {
+			ok := true
 			for _, model := range []string{"exclusive", "concurrent"} {
-				t.Run(model, func(t *testing.T) { c.one(t, test, model) })
+				ok = t.Run(model, func(t *testing.T) { c.one(t, test, model) }) && ok
 			}
+			f.add(c.column(), test.about, ok)
 		})
 	}
 }
@@ -135,6 +139,9 @@ func (c checks) one(t *testing.T, test check, model string) {
 	o := shimtest.Options{Dialect: c.dialect, Language: c.language, Files: maps.Clone(c.files), Handler: c.handler, Env: test.env, Modules: c.modules}
 	if model == "concurrent" {
 		o.Slots = 4
+	}
+	if c.path != "" {
+		o.Env = merged(o.Env, files{"PYTHONPATH": c.path})
 	}
 	o.Interpreter, o.Files = interpreter(c.language), merged(o.Files, test.files)
 	if test.code != "" {
@@ -211,16 +218,53 @@ func (r request) eventText() string {
 		`"requestContext":{"http":{"method":"` + r.method + `","path":"/"}},"isBase64Encoded":false}`
 }
 
+// everything is how many checks there are when the vendors' libraries can be had.
+const everything = 14
+
+func (c checks) column() string {
+	language := map[string]string{shim.Node: "Node", shim.Python: "Python"}[c.language]
+	if c.by == "" {
+		return language
+	}
+	return language + ", " + c.by
+}
+
 func TestDialects(t *testing.T) {
 	t.Parallel()
 	all := []checks{prototypeNode(), binarisNode(), openwhiskNode(), kubelessNode(), googleNode(), azure3Node(),
 		prototypePython(), binarisPython(), openwhiskPython(), kubelessPython(), googlePython()}
-	if modules, err := vendorModules(); err != nil {
+	if modules, err := shimtest.NodeModules(); err != nil {
 		t.Logf("NOT TESTED: the vendors' own libraries, which npm could not install: %v", err)
 	} else {
 		all = append(all, googleNode().with("functions-framework 5", modules), azure4Node().with("@azure/functions 4", modules))
 	}
-	for _, c := range all {
-		t.Run(strings.TrimSuffix(c.dialect+"/"+c.language+"/"+c.by, "/"), c.run)
+	if flask, err := shimtest.Flask(); err != nil {
+		t.Logf("NOT TESTED: Flask, which apt-get could not download: %v", err)
+	} else {
+		c := googlePython()
+		c.list, c.by, c.path = googleFlask(), "Flask 2", flask
+		all = append(all, c)
 	}
+	pages := map[string]*found{}
+	ran := true // every check, not just those that -run names
+	for _, c := range all {
+		if pages[c.dialect] == nil {
+			pages[c.dialect] = &found{}
+		}
+		before := len(pages[c.dialect].columns)
+		t.Run(strings.TrimSuffix(c.dialect+"/"+c.language+"/"+c.by, "/"), func(t *testing.T) { c.run(t, pages[c.dialect]) })
+		ran = ran && len(pages[c.dialect].columns) > before
+	}
+	for _, dialect := range slices.Sorted(maps.Keys(pages)) {
+		t.Logf("%s\n%s", dialect, pages[dialect].table())
+		if ran && len(all) == everything {
+			pages[dialect].compare(t, dialect)
+		}
+	}
+}
+
+// with is c with libraries of the vendor in the archive.
+func (c checks) with(by, modules string) checks {
+	c.by, c.modules = by, modules
+	return c
 }

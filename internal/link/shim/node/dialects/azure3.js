@@ -64,7 +64,7 @@ function shapeOf(described) {
 async function find(root, name, { loader }, described) {
   let { file, keys } = names.locate(loader, root, name);
   if (described !== null) {
-    const script = described.scriptFile || 'index.js';
+    const script = described.scriptFile || 'index';
     const scripted = path.posix.normalize(path.posix.join(described.dir, script));
     if (described.scriptFile || loader.find(root, file) === null) {
       file = scripted;
