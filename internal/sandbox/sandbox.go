@@ -57,7 +57,7 @@ var ErrClosed = errors.New("the sandbox driver is closed")
 // every promise that is made, and the API tells people about those that are not.
 type Isolation struct {
 	User       bool // unprivileged, in a user namespace of its own
-	FileSystem bool // read-only root; sees nothing of the host but the runtimes
+	FileSystem bool // read-only root; sees nothing of the host but /usr and the runtimes
 	TmpLimit   bool // /tmp is private and has a size limit that holds
 	TmpOnDisk  bool // what is in /tmp does not count as memory
 	Network    bool // own network namespace; outbound only
@@ -104,7 +104,9 @@ type Sandbox interface {
 	CodeDir() string
 	TmpDir() string
 	// Destroy kills every process inside and removes everything made for the
-	// sandbox; it blocks until that is done. Calling it again is harmless.
+	// sandbox; it blocks until that is done. (A driver may take some milliseconds more
+	// for what nothing depends on, such as a network interface; its Close waits for
+	// that.) Calling it again is harmless.
 	Destroy(ctx context.Context) error
 }
 

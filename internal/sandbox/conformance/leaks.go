@@ -37,7 +37,7 @@ func leaks(t *testing.T, s *suite) {
 	}
 	d, dir := s.driver(t)
 	s.start(t, d).end(t) // what is made once and kept is made now
-	before := s.count(t, dir)
+	before := s.settled(t, dir)
 	var wg sync.WaitGroup
 	work := make(chan int)
 	for range 4 {
@@ -82,6 +82,27 @@ func (s *suite) cycle(t *testing.T, d sandbox.Driver, i int) {
 type counts struct {
 	descriptors, goroutines int
 	left                    []string
+}
+
+// settled counts until the figures stay: a driver may still make in advance what the
+// next sandbox needs, or take away what the last one had.
+func (s *suite) settled(t *testing.T, dir string) counts {
+	t.Helper()
+	now := s.count(t, dir)
+	deadline := time.Now().Add(patience)
+	for same := 0; same < 5 && time.Now().Before(deadline); {
+		<-time.After(20 * time.Millisecond)
+		last := now
+		now = s.count(t, dir)
+		if same++; !now.like(last) {
+			same = 0
+		}
+	}
+	return now
+}
+
+func (c counts) like(o counts) bool {
+	return c.descriptors == o.descriptors && c.goroutines == o.goroutines && len(c.left) == len(o.left)
 }
 
 func (s *suite) count(t *testing.T, dir string) counts {

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +61,8 @@ func backPressure(t *testing.T, s *suite) {
 		sb.Output().Close()
 	}()
 	const size = 4 * mib
-	in := &inside{t: t, Sandbox: sb}
+	in := &inside{t: t, Sandbox: sb, answers: bufio.NewReader(sb.Conn())}
+	in.must("echo", "ready") // its process is there by now
 	if err := in.send("print", strconv.Itoa(size)); err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func tmpFlood(t *testing.T, s *suite) {
 	d := s.promises(t, func(i sandbox.Isolation) bool { return i.TmpLimit })
 	in, neighbour := s.start(t, d), s.start(t, d)
 	r := in.try("flood", in.TmpDir()+"/many", "1000000")
-	if r.Err != "ENOSPC" || r.N < 1000 || r.N > 100_000 {
+	if r.Err != "ENOSPC" || r.N < 1000 || r.N > 150_000 {
 		t.Errorf("%d files could be made, then %q", r.N, r.Err)
 	}
 	if r := neighbour.must("flood", neighbour.TmpDir()+"/many", "1000"); r.N != 1000 {

@@ -40,6 +40,9 @@ func (s *slots) take() (int, error) {
 
 func (s *slots) give(slot int) { s.free = append(s.free, slot) }
 
+// scarce: what is kept ready could be what somebody needs.
+func (s *slots) scarce() bool { return 4*(s.next-len(s.free)) >= s.total }
+
 // pair is the host's and the sandbox's address of a slot.
 func (s *slots) pair(slot int) (host, sandbox netip.Addr) {
 	b := s.block.Addr().As4()

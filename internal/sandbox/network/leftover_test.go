@@ -269,6 +269,25 @@ func TestAddressesRunOut(t *testing.T) {
 	}
 }
 
+// Who needs an address waits for those that are on their way back.
+func TestDiscardedAddressesComeBack(t *testing.T) {
+	newWorld(t)
+	before := traces(t)
+	m := newManager(t, func(c *Config) { c.CIDR, c.Ready = netip.MustParsePrefix("100.96.0.0/30"), 2 })
+	for range 10 {
+		a, b := acquire(t, m, "ia"), acquire(t, m, "ib")
+		a.Discard()
+		b.Discard()
+		b.Discard() // harmless
+	}
+	last := acquire(t, m, "ic")
+	last.Discard()
+	must(t, m.Close())
+	if after := traces(t); !slices.Equal(before, after) {
+		t.Errorf("left on the host:\n%s\nbefore:\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+	}
+}
+
 func TestRanges(t *testing.T) {
 	newWorld(t)
 	for _, cidr := range []string{"192.0.2.0/25", "172.16.0.0/12"} {

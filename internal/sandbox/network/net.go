@@ -60,6 +60,10 @@ func (m *Manager) make() (*Net, error) {
 	m.making.Add(1)
 	defer m.making.Done()
 	slot, err := m.slots.take()
+	for err != nil && m.leaving > 0 {
+		m.left.Wait()
+		slot, err = m.slots.take()
+	}
 	w := wiring{hostEnd: m.linkName(slot), mtu: m.mtu}
 	w.host, w.sandbox = m.slots.pair(slot)
 	m.mu.Unlock()
@@ -130,6 +134,25 @@ func (n *Net) Release() error {
 	return err
 }
 
+// Discard is Release without the wait, some 15 ms that nobody needs once the
+// sandbox's processes are gone. Close waits for it, and tries again what failed; until
+// then such an address stays taken.
+func (n *Net) Discard() {
+	m := n.m
+	m.mu.Lock()
+	m.leaving++
+	m.mu.Unlock()
+	go func() {
+		if err := n.Release(); err != nil {
+			m.log.Warn("a sandbox's network was not removed", "interface", n.Interface(), "error", err)
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.leaving--
+		m.left.Broadcast()
+	}()
+}
+
 // removeLinks removes every interface with our prefix.
 func (m *Manager) removeLinks() (int, error) {
 	links, err := again(m.host.LinkList)
@@ -155,12 +178,12 @@ func (m *Manager) removeLinks() (int, error) {
 func (m *Manager) takeReady() *Net {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	poke(m.refill)
 	if len(m.ready) == 0 {
 		return nil
 	}
 	n := m.ready[0]
 	m.ready = m.ready[1:]
-	poke(m.refill)
 	return n
 }
 
@@ -193,7 +216,7 @@ func (m *Manager) fill(ctx context.Context) {
 func (m *Manager) wantsReady() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !m.closed && len(m.ready) < m.cfg.Ready
+	return !m.closed && len(m.ready) < m.cfg.Ready && !m.slots.scarce()
 }
 
 // poke wakes the reader of a channel with room for one.

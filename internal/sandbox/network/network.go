@@ -75,7 +75,8 @@ type Config struct {
 	Resolvers []netip.Addr
 	// Deny lists further destinations that sandboxes must not reach (IPv4).
 	Deny []netip.Prefix
-	// Ready is how many namespaces are kept ready in advance.
+	// Ready is how many namespaces are kept ready in advance, as long as most addresses
+	// are free.
 	Ready int
 	// Logger gets what a person should know; nil discards it.
 	Logger *slog.Logger
@@ -124,6 +125,8 @@ type Manager struct {
 	routing   bool     // ip_forward was on when last looked at
 	warnings  []string
 	ready     []*Net
+	leaving   int // namespaces that are being discarded
+	left      *sync.Cond
 
 	stop   context.CancelFunc
 	work   sync.WaitGroup // goroutines of this Manager
@@ -152,7 +155,7 @@ func New(cfg Config) (*Manager, error) {
 		host.Close()
 		return nil, fmt.Errorf("network: open the host's namespace: %w", err)
 	}
-	return &Manager{
+	m := &Manager{
 		cfg:    cfg,
 		names:  namesOf(cfg.Name),
 		log:    cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
@@ -164,7 +167,9 @@ func New(cfg Config) (*Manager, error) {
 		refill:      make(chan struct{}, 1),
 		look:        make(chan struct{}, 1),
 		lost:        make(chan struct{}, 1),
-	}, nil
+	}
+	m.left = sync.NewCond(&m.mu)
+	return m, nil
 }
 
 // Recover removes what an earlier process with the same Name left behind, tells how
@@ -298,6 +303,9 @@ func (m *Manager) Close() error {
 	m.setup.Lock()
 	defer m.setup.Unlock()
 	m.mu.Lock()
+	for m.leaving > 0 {
+		m.left.Wait()
+	}
 	up, ready := m.up, m.ready
 	m.ready = nil
 	m.mu.Unlock()

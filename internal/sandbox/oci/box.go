@@ -177,13 +177,13 @@ func (b *box) remove(ctx context.Context) error {
 	if err := b.kill(ctx); err != nil {
 		return err // nothing else can go before the processes
 	}
+	if b.net != nil {
+		b.net.Discard() // nobody is left to use it
+	}
 	d := b.driver
 	errs := []error{d.engine.delete(ctx, b.id), b.group.Remove()}
 	if b.tmp != nil {
 		errs = append(errs, b.tmp.Discard())
-	}
-	if b.net != nil {
-		errs = append(errs, b.net.Release())
 	}
 	errs = append(errs, os.RemoveAll(b.dir))
 	if err := errors.Join(errs...); err != nil {
