@@ -67,6 +67,12 @@ func TestAWSCLI(t *testing.T) {
 	}
 	run("512", "update-function-configuration", "--function-name", "hello", "--memory-size", "512")
 	run("Function not found: arn:aws:lambda:us-east-1:000000000000:function:nosuch", "get-function", "--function-name", "nosuch")
+	run("1", "publish-version", "--function-name", "hello", "--description", "first")
+	run("function:hello:prod", "create-alias", "--function-name", "hello", "--name", "prod", "--function-version", "1")
+	run("1", "invoke", "--function-name", "hello:prod", "out.json")
+	run("Function not found: arn:aws:lambda:us-east-1:000000000000:function:hello:2", "update-alias", "--function-name", "hello", "--name", "prod", "--routing-config", "AdditionalVersionWeights={2=0.1}",
+		"--function-version", "1")
+	run("202", "invoke", "--function-name", "hello", "--invocation-type", "Event", "out.json")
 	run("", "delete-function", "--function-name", "hello")
 	run("", "list-functions")
 }
