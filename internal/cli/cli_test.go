@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -99,6 +101,23 @@ func prefixed(prefix, text string) string {
 		b.WriteString(prefix + strings.TrimRight(line, "\n") + "\n")
 	}
 	return b.String()
+}
+
+// TestHTTPS: the right host with the wrong scheme, and nobody at all.
+func TestHTTPS(t *testing.T) {
+	p := httptest.NewServer(http.NotFoundHandler())
+	addr := strings.TrimPrefix(p.URL, "http://")
+	_, stderr, exit := run{endpoint: "https://" + addr}.do(t, "list")
+	want := "hearth: what answers at https://" + addr + " does not speak https. Hearth itself speaks http: write http://" + addr + "\n"
+	if stderr != want || exit != ExitPlatform {
+		t.Errorf("exit %d, %q; want %q", exit, stderr, want)
+	}
+	p.Close()
+	_, stderr, exit = run{endpoint: "https://" + addr}.do(t, "list")
+	want = "hearth: no Hearth at https://" + addr + " (connection refused). Hearth itself speaks http: write http://" + addr + "\n"
+	if stderr != want || exit != ExitPlatform {
+		t.Errorf("exit %d, %q; want %q", exit, stderr, want)
+	}
 }
 
 func TestNobodyThere(t *testing.T) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -154,11 +155,18 @@ func transportError(endpoint string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return &failure{ExitInterrupted, err}
 	}
+	var notTLS tls.RecordHeaderError
+	if errors.As(err, &notTLS) || strings.Contains(err.Error(), "HTTP response to HTTPS client") {
+		return platformf("what answers at %s does not speak https. Hearth itself speaks http: write %s", endpoint, "http"+strings.TrimPrefix(endpoint, "https"))
+	}
 	way := "Name another with --endpoint or $" + EnvEndpoint + "."
 	if u, e := url.Parse(endpoint); e == nil && loopback(u.Hostname()) {
 		way = "Start it with: hearth up"
 		if u.Host != DefaultListen {
 			way += " --listen " + u.Host
+		}
+		if u.Scheme == "https" {
+			way = "Hearth itself speaks http: write http://" + u.Host
 		}
 	}
 	var dns *net.DNSError

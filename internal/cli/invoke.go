@@ -220,7 +220,11 @@ func (a *app) printAnswer(name string, r *answer) error {
 		return err
 	}
 	if len(r.logTail) > 0 && !a.json() {
-		fmt.Fprint(a.err, a.err.Paint(screen.Dim, strings.TrimRight(string(r.logTail), "\n"))+"\n")
+		log := strings.TrimRight(string(r.logTail), "\n")
+		if a.err.TTY {
+			log = screen.Safe(log)
+		}
+		fmt.Fprint(a.err, a.err.Paint(screen.Dim, log)+"\n")
 	}
 	if r.functionError == "" {
 		return nil
@@ -244,7 +248,7 @@ func (a *app) printPayload(r *answer) error {
 		b.Reset()
 		b.Write(r.payload)
 	}
-	_, err := fmt.Fprintln(a.out, strings.TrimRight(b.String(), "\n"))
+	_, err := fmt.Fprintln(a.out, screen.Safe(strings.TrimRight(b.String(), "\n")))
 	return err
 }
 

@@ -232,7 +232,7 @@ func (p *testPlatform) invoke(w http.ResponseWriter, r *http.Request) {
 		h.Set("X-Hearth-Cold", "1")
 	}
 	if r.Header.Get("X-Amz-Log-Type") == "Tail" {
-		log := "START RequestId: 11111111-2222 Version: $LATEST\nhi\nEND RequestId: 11111111-2222\n" +
+		log := "START RequestId: 11111111-2222 Version: $LATEST\nhi \x1b[2J\x1b[31mred\r\nEND RequestId: 11111111-2222\n" +
 			"REPORT RequestId: 11111111-2222\tDuration: 3.01 ms\tBilled Duration: 4 ms\tMemory Size: 256 MB\tMax Memory Used: 36 MB\t\n"
 		h.Set("X-Amz-Log-Result", base64.StdEncoding.EncodeToString([]byte(log)))
 	}

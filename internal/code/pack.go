@@ -68,6 +68,10 @@ func Pack(dir string, exclude []string) ([]byte, Summary, error) {
 		return nil, Summary{}, fmt.Errorf("pack %s: %w", dir, err)
 	}
 	if p.summary.Files == 0 {
+		if n := p.summary.Excluded; n > 0 {
+			return nil, p.summary, refuse("%s holds no file to deploy: all that it holds (%d at its top or below) is left out. "+
+				"Look at the exclude patterns, or name the folder that holds the function's code", dir, n)
+		}
 		return nil, p.summary, refuse("%s holds no file to deploy. Name the folder that holds the function's code", dir)
 	}
 	p.rank()

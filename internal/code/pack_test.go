@@ -122,6 +122,12 @@ func TestPackRefuses(t *testing.T) {
 		_, _, err := Pack(t.TempDir(), nil)
 		wantRefusal(t, err, hearth.ErrInvalidZip, "no file to deploy")
 	})
+	t.Run("nothing left", func(t *testing.T) {
+		dir := t.TempDir()
+		plant(t, dir, map[string]string{"a.js": "1", "b.js": "2"})
+		_, _, err := Pack(dir, []string{"*.js"})
+		wantRefusal(t, err, hearth.ErrInvalidZip, "no file to deploy", "exclude patterns", "(2 ")
+	})
 	t.Run("no folder", func(t *testing.T) {
 		if _, _, err := Pack(filepath.Join(t.TempDir(), "missing"), nil); !os.IsNotExist(unwrapAll(err)) {
 			t.Errorf("got %v", err)

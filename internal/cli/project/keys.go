@@ -118,7 +118,7 @@ func setTimeout(d *decoder, f *Function, e entry) {
 		return
 	}
 	if v < time.Second || v > hearth.MaxTimeout {
-		d.problem(e.value, "timeout must be from 1s to %.0fs, not %s", hearth.MaxTimeout.Seconds(), v)
+		d.problem(e.value, "timeout must be from 1s to %.0fs, not %s", hearth.MaxTimeout.Seconds(), written(e))
 		return
 	}
 	f.Patch.Timeout = &v
@@ -132,7 +132,7 @@ func setKeepAlive(d *decoder, f *Function, e entry) {
 	if v == 0 {
 		v = hearth.NoKeepAlive
 	} else if v < hearth.MinKeepAlive || v > hearth.MaxKeepAlive {
-		d.problem(e.value, "keepAlive must be 0 (none), or from 1s to 24h, not %s", v)
+		d.problem(e.value, "keepAlive must be 0 (none), or from 1s to 24h, not %s", written(e))
 		return
 	}
 	f.Patch.KeepAlive = &v

@@ -71,6 +71,9 @@ func (d *decoder) syntaxError(err error) {
 			p.Line, p.Col = max(t.Position.Line, 1), max(t.Position.Column, 1)
 		}
 	}
+	if p.Message == "found character '\t' that cannot start any token" {
+		p.Message = "YAML takes no tabs here: indent with spaces"
+	}
 	d.problems = append(d.problems, p)
 }
 

@@ -111,6 +111,12 @@ func (d *decoder) span(e entry, example string) (time.Duration, bool) {
 	return v, true
 }
 
+// written is e's scalar as it stands in the file.
+func written(e entry) string {
+	s, _ := text(e.value)
+	return s
+}
+
 // texts is a mapping of names to scalars, kept as they are written. check says what
 // is wrong with one, or "".
 func (d *decoder) texts(e entry, check func(name, value string) string) (map[string]string, bool) {

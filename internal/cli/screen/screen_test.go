@@ -108,3 +108,13 @@ func TestUnits(t *testing.T) {
 		t.Error("ages are wrong")
 	}
 }
+
+func TestSafe(t *testing.T) {
+	const text = "a\tb\nc\x1b[2Jd\re\x00f\u009b31mg\u2028ü"
+	if got, want := Safe(text), "a\tb\nc [2Jd e f 31mg\u2028ü"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := OneLine(text), "a b c [2Jd e f 31mg\u2028ü"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

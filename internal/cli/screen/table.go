@@ -173,12 +173,26 @@ func visible(text string) int {
 // OneLine makes text safe to show on one line of a terminal: control characters,
 // which could move the cursor or change its colours, become spaces.
 func OneLine(text string) string {
+	return strings.Map(func(r rune) rune { return visibleOr(r, ' ') }, text)
+}
+
+// Safe makes text of several lines safe to show on a terminal: as OneLine, but lines and
+// tabs stay.
+func Safe(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
-			return ' '
+		if r == '\n' || r == '\t' {
+			return r
 		}
-		return r
+		return visibleOr(r, ' ')
 	}, text)
+}
+
+// visibleOr is r, or what stands for it if it is a control character.
+func visibleOr(r, instead rune) rune {
+	if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
+		return instead
+	}
+	return r
 }
 
 // Widest is the width of the widest line, without escape sequences.
