@@ -170,7 +170,9 @@ func zipOf(t testing.TB, files map[string]string) []byte {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	for name, text := range files {
-		w, err := z.Create(name)
+		h := &zip.FileHeader{Name: name, Method: zip.Deflate}
+		h.SetMode(0o755) // some are programs
+		w, err := z.CreateHeader(h)
 		if err != nil {
 			t.Fatal(err)
 		}

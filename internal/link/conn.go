@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,6 +53,7 @@ type Conn struct {
 	hello      Hello
 	initDone   chan struct{} // closed by the reader when initErr is set
 	initErr    error
+	leaving    atomic.Bool   // the shim takes no more calls
 	done       chan struct{} // closed by the reader, last of all
 	err        error         // set before done is closed
 	lost       int           // likewise
@@ -208,6 +210,10 @@ func (c *Conn) Lost() int {
 		return 0
 	}
 }
+
+// Leaving tells that the shim has said that it will end, or that the connection has:
+// a call would be lost.
+func (c *Conn) Leaving() bool { return c.leaving.Load() }
 
 // InFlight is the number of calls in flight.
 func (c *Conn) InFlight() int {

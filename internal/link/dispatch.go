@@ -34,6 +34,9 @@ func (c *Conn) onResult(h header, body []byte) error {
 	if err != nil {
 		return err
 	}
+	if h.flags&flagLeaving != 0 {
+		c.leaving.Store(true) // before the call's owner can learn that it is done
+	}
 	call.begun = true
 	if h.flags&flagStreamed != 0 {
 		return c.beginStream(call, h, body, cancelled)

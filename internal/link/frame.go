@@ -59,6 +59,7 @@ const (
 	flagMore     = 1 << 0
 	flagFailed   = 1 << 1
 	flagStreamed = 1 << 2
+	flagLeaving  = 1 << 4
 	flagHTTP     = 1 << 3
 )
 
@@ -96,7 +97,7 @@ func decodeHeader(b []byte) (header, error) {
 	var legal uint8
 	switch h.kind {
 	case kindResult:
-		legal = flagMore | flagFailed | flagStreamed
+		legal = flagMore | flagFailed | flagStreamed | flagLeaving
 	case kindResultData:
 		legal = flagMore | flagFailed
 	case kindLog:

@@ -15,6 +15,7 @@ const (
 func (c *Conn) run() {
 	err := c.read()
 	c.nc.Close()
+	c.leaving.Store(true)
 	c.mu.Lock()
 	c.closed = true
 	var broken *ProtocolError

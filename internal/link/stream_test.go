@@ -273,3 +273,17 @@ func TestStreamRules(t *testing.T) {
 		})
 	}
 }
+
+// TestLeaving: a shim that says that it ends is sent no more.
+func TestLeaving(t *testing.T) {
+	c, p := ready(t, link.Options{MaxInFlight: 2})
+	call, other := newCall("r1", "{}"), newCall("r2", "{}")
+	if err := c.Send(call); err != nil {
+		t.Fatal(err)
+	}
+	p.write(frame(tResult, 16|failed, p.expect(tInvoke).stream, []byte("{}")))
+	await(t, call)
+	if err := c.Send(other); !c.Leaving() || !errors.Is(err, link.ErrClosed) || c.Err() != nil {
+		t.Errorf("leaving %v, sent: %v, ended: %v", c.Leaving(), err, c.Err())
+	}
+}

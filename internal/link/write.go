@@ -39,7 +39,7 @@ func (c *Conn) admitLocked(call *Call) error {
 	switch {
 	case c.failure != nil:
 		return c.failure
-	case c.closing || c.closed || c.writeErr:
+	case c.closing || c.closed || c.writeErr || c.leaving.Load():
 		return ErrClosed
 	case c.phase != phaseReady:
 		return ErrNotReady

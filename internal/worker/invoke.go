@@ -69,12 +69,12 @@ func (w *Worker) acquireLive(ctx context.Context, c *call, inv *hearth.Invocatio
 			return lease, queued, err
 		}
 		inst := lease.Instance.Value.(*instance)
-		if inst.conn.Err() == nil {
+		if !inst.conn.Leaving() {
 			return lease, waited || queued, nil
 		}
-		w.release(lease)
-		<-inst.died
 		now = time.Now()
+		w.apply(inst.pooled, inst.pooled.Retire(now, hearth.EndCrashed))
+		w.releaseAt(lease, now)
 	}
 }
 

@@ -227,7 +227,7 @@ func (a *adapter) ended(status syscall.WaitStatus) int {
 	for _, o := range a.outputs {
 		o.sync()
 	}
-	a.held.release()
+	a.held.release(flagLeaving)
 	words, code := "Runtime exited without providing a reason", status.ExitStatus()
 	switch {
 	case status.Signaled():
@@ -336,7 +336,7 @@ func (a *adapter) finish(inv *invocation, flags byte, body []byte) {
 
 // finishLater sends it when the runtime has shown that it lives on, or that it does not.
 func (a *adapter) finishLater(inv *invocation, flags byte, body []byte) {
-	a.finishWith(inv, func() { a.held.add(func() { a.host.result(inv.stream, flags, body) }) })
+	a.finishWith(inv, func() { a.held.add(func(more byte) { a.host.result(inv.stream, flags|more, body) }) })
 }
 
 func (a *adapter) finishWith(inv *invocation, send func()) {

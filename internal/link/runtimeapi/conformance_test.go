@@ -196,6 +196,9 @@ func TestFailureAndExit(t *testing.T) {
 	if response, failed := w.wait(call); !failed || !strings.Contains(response, `"E"`) {
 		t.Errorf("%s, %v", response, failed)
 	}
+	if !w.conn.Leaving() {
+		t.Error("the host may send another invocation, which would be lost")
+	}
 	receive(t, w.conn.Done())
 }
 

@@ -32,6 +32,7 @@ const (
 	flagMore     = 1
 	flagFailed   = 2
 	flagStreamed = 4
+	flagLeaving  = 16
 
 	headerSize = 12
 	maxFrame   = 256 << 10

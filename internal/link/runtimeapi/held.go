@@ -13,22 +13,22 @@ const proof = 100 * time.Millisecond
 // give it another invocation meanwhile.
 type held struct {
 	mu    sync.Mutex
-	sends []func()
+	sends []func(flags byte)
 	timer *time.Timer
 }
 
 // add has send called soon.
-func (h *held) add(send func()) {
+func (h *held) add(send func(flags byte)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sends = append(h.sends, send)
 	if h.timer == nil {
-		h.timer = time.AfterFunc(proof, h.release)
+		h.timer = time.AfterFunc(proof, func() { h.release(0) })
 	}
 }
 
-// release calls all that wait.
-func (h *held) release() {
+// release calls all that wait, with flags for their frames.
+func (h *held) release(flags byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.timer != nil {
@@ -36,7 +36,7 @@ func (h *held) release() {
 		h.timer = nil
 	}
 	for _, send := range h.sends {
-		send()
+		send(flags)
 	}
 	h.sends = nil
 }

@@ -53,7 +53,7 @@ func refuse(w http.ResponseWriter, status int, errorType, format string, args ..
 
 // next waits for an invocation. The first call says that the runtime has initialised.
 func (a *adapter) next(w http.ResponseWriter, r *http.Request) {
-	a.held.release() // the runtime has lived on
+	a.held.release(0) // the runtime has lived on
 	if !a.becomeReady() {
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "State transition from InitError to Ready failed: init/error was posted before.")
 		return
