@@ -105,6 +105,7 @@ type Deps struct {
 var (
 	_ Functions = (*registry.Registry)(nil)
 	_ Invoker   = (*invoke.Service)(nil)
+	_ Async     = (*async.Service)(nil)
 	_ Logs      = (*logs.Logs)(nil)
 	_ Events    = (*events.Ring)(nil)
 )
