@@ -191,7 +191,7 @@ func procFileSystem(t *testing.T, s *suite) {
 	if strangers := in.strangers(); len(strangers) > 0 {
 		t.Errorf("processes %v are visible", strangers)
 	}
-	for _, file := range []string{"kcore", "keys", "key-users", "kallsyms", "timer_list", "interrupts", "modules", "sched_debug", "kmsg"} {
+	for _, file := range []string{"cmdline", "kcore", "keys", "key-users", "kallsyms", "timer_list", "interrupts", "modules", "sched_debug", "kmsg"} {
 		r := in.try("read", "/proc/"+file)
 		if r.Out != "" || r.Err == "" && strings.TrimSpace(r.Out) != "" {
 			t.Errorf("/proc/%s can be read: %.80q", file, r.Out)

@@ -17,9 +17,11 @@ import (
 	"hearth/internal/sandbox/rootfs"
 )
 
-// maskedPaths tell about the host, or let a process inside disturb it.
+// maskedPaths tell about the host, or let a process inside disturb it. What cannot be
+// masked is /proc/self/mountinfo: it names the directories on the host that the mounts
+// come from, the data directory among them.
 var maskedPaths = []string{
-	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/key-users",
+	"/proc/acpi", "/proc/asound", "/proc/bootconfig", "/proc/cmdline", "/proc/config.gz", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/key-users",
 	"/proc/kallsyms", "/proc/kmsg", "/proc/latency_stats", "/proc/modules", "/proc/sched_debug",
 	"/proc/scsi", "/proc/sysvipc", "/proc/timer_list", "/proc/timer_stats",
 }

@@ -1,13 +1,21 @@
 // Package rootfs makes the root file system that all sandboxes of a platform share:
-// read-only, with the host's interpreters and libraries and nothing else of the
-// host. No image has to be fetched, built or kept up to date: the host's package
+// read-only, with the host's interpreters, programs and libraries and nothing else of
+// the host. No image has to be fetched, built or kept up to date: the host's package
 // manager does that.
 //
 // Inside there is /usr as it is on the host, without the places where a machine's
-// owner puts things of his own; an /etc of a handful of files; the device nodes of
+// owner puts things of his own (see ownerDirs); an /etc of a handful of files; the device nodes of
 // a minimal /dev; and empty directories where each sandbox gets its own /proc, /tmp,
 // /var/task and /var/runtime. The host's /etc, /home, /root, /run, /srv and /var are
 // not there.
+//
+// So a function sees which packages the host has, and may run what they contain: git,
+// a compiler, ffmpeg, even runc. That is on purpose. Functions want such programs;
+// Python finds shared libraries with /usr/sbin/ldconfig and gcc; and hiding them would
+// guard nothing, since a function can bring any program along. What a program may do
+// is held by namespaces, capabilities and system call filters. Set-user-id bits have no
+// power in the tree, and what the host keeps from other users (mode 0700) it keeps
+// from functions too: their user is nobody there.
 //
 // The tree is a tmpfs (some 400 KB, mostly certificates) with bind mounts, put
 // together once. A container runtime takes it over with a single recursive bind.
@@ -178,13 +186,19 @@ func (r *Root) devices() error {
 	return unix.Mount("", dev, "", unix.MS_REMOUNT|unix.MS_RDONLY|flags, "mode=755,size=64k")
 }
 
+// ownerDirs are what an owner puts into /usr beside the packages, and what describes
+// the machine's kernel and devices.
+var ownerDirs = []string{
+	"/usr/local", "/usr/src", "/usr/etc", "/usr/games", "/usr/lib/modules", "/usr/lib/firmware", "/usr/lib/debug",
+}
+
 // usr shows the host's /usr, hides what is in it of the machine's owner, and makes
 // /bin, /lib and the like as they are on the host.
 func (r *Root) usr() error {
 	if err := bind("/usr", r.at("/usr")); err != nil {
 		return err
 	}
-	for _, dir := range []string{"/usr/local", "/usr/src", "/usr/etc", "/usr/games", "/usr/lib/modules", "/usr/lib/firmware"} {
+	for _, dir := range ownerDirs {
 		if err := r.hide(dir); err != nil {
 			return err
 		}
