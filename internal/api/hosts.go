@@ -32,7 +32,10 @@ func (s *Server) checkHost(host []byte) error {
 // that ends a full name.
 func hostName(host []byte) []byte {
 	if host[0] == '[' {
-		address, _, _ := bytes.Cut(host[1:], []byte("]"))
+		address, port, _ := bytes.Cut(host[1:], []byte("]"))
+		if len(port) > 0 && port[0] != ':' {
+			return host // nonsense, and no name of anything
+		}
 		return address
 	}
 	name, _, _ := bytes.Cut(host, []byte(":"))
