@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync/atomic"
 	"syscall"
 
 	"hearth/internal/sandbox"
@@ -32,6 +33,9 @@ type box struct {
 	destroying chan struct{}
 	destroyed  bool // under destroying
 
+	leaving atomic.Bool   // the first process has ended, or must
+	gone    chan struct{} // closed when nothing is left
+
 	dir     string
 	firstID uint32
 	group   *cgroup.Group
@@ -49,6 +53,7 @@ func newBox(d *Driver, id string) *box {
 		id:         id,
 		driver:     d,
 		destroying: make(chan struct{}, 1),
+		gone:       make(chan struct{}),
 		dir:        filepath.Join(d.cfg.boxDir(), id),
 		group:      d.cgroups.Group(path),
 	}
@@ -86,7 +91,7 @@ func (b *box) start(ctx context.Context, spec *sandbox.Spec) (err error) {
 		files.netns, files.resolvers = b.net.Path(), b.net.Resolvers()
 	}
 	uid, gid := int(b.firstID+rootfs.UID), int(b.firstID+rootfs.GID)
-	if b.tmp, err = d.scratch.Make(b.id, spec.TmpMB, uid, gid); err != nil {
+	if b.tmp, err = d.makeTmp(ctx, b.id, spec.TmpMB, uid, gid); err != nil {
 		return err
 	}
 	files.tmp = b.tmp.Path()
@@ -124,6 +129,7 @@ func (b *box) run(ctx context.Context) error {
 // finish completes the word on how the first process ended. That is init, which tells
 // of its child by a status.
 func (b *box) finish(e *sandbox.Exit) {
+	b.leaving.Store(true)
 	if s := syscall.Signal(e.Code - 128); e.Signal == nil && slices.Contains(deadly, s) {
 		e.Signal = s
 	}
@@ -165,6 +171,7 @@ func (b *box) Destroy(ctx context.Context) error {
 	if b.destroyed {
 		return nil
 	}
+	b.leaving.Store(true)
 	if err := b.remove(ctx); err != nil {
 		return fmt.Errorf("destroy sandbox %s: %w", b.id, err)
 	}

@@ -173,6 +173,7 @@ func (d *Driver) dismiss(b *box) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.boxes, b.id)
+	close(b.gone)
 }
 
 // Close removes what was made for all sandboxes: see sandbox.Driver. It refuses
