@@ -11,7 +11,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 # Where goroutines meet. The others would only be slower.
-raced='^hearth/internal/(api|cli|code|daemon|events|invoke|link|logs|pool|registry|worker)$'
+raced='^hearth/internal/(api|async|cli|code|daemon|events|invoke|link|logs|pool|registry|worker)$'
 mapfile -t packages < <(go list ./... | grep -v '^hearth/e2e')
 mapfile -t race < <(printf '%s\n' "${packages[@]}" | grep -E "$raced" || true)
 mapfile -t plain < <(printf '%s\n' "${packages[@]}" | grep -vE "$raced")
@@ -30,6 +30,6 @@ fi
 
 if [ -d e2e ] && [ -n "$(go list ./e2e/... 2>/dev/null)" ]; then
   step "end to end"
-  go test -count=1 -timeout 8m ./e2e/...
+  go test -count=1 -timeout 20m ./e2e/...
 fi
 say "test: ok"

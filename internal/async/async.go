@@ -56,9 +56,7 @@ type Config struct {
 	MemoryMB int
 	// StatusFile is where the status of recent events is kept; it can be deleted.
 	StatusFile string
-	// Shared says that other nodes execute events of the same store.
-	Shared bool
-	Log    *slog.Logger
+	Log        *slog.Logger
 	// Lease is how long an event stays with a node that gives no sign of life;
 	// DefaultLease when 0.
 	Lease time.Duration

@@ -20,7 +20,9 @@ import (
 //   - Functions take turns: each gets a few slots, then it is the next one's turn.
 //
 // An instance that several attempts share is counted by their shares of it. A function
-// whose share is larger than the whole bound gets one attempt when nothing else runs.
+// that holds nothing may begin one attempt for as long as the bound is not used up, also
+// one that is larger than what is left: so large functions get their turn among small
+// ones, and the bound is exceeded by one attempt at most.
 //
 // A Gate is passive: it starts nothing and knows no time.
 type Gate struct {
@@ -113,9 +115,6 @@ func (g *Gate) Next(terms func(function string) Terms) (Turn, bool) {
 func (g *Gate) permitsLocked(l *line, t Terms) int {
 	n := share(l.used, g.slots-g.used, 1)
 	if g.memoryMB > 0 && t.MemoryMB > 0 {
-		if g.used == 0 && t.MemoryMB > g.memoryMB/2 {
-			return 1
-		}
 		n = min(n, share(l.usedMB, g.memoryMB-g.usedMB, t.MemoryMB))
 	}
 	if t.Most > 0 {
@@ -125,10 +124,11 @@ func (g *Gate) permitsLocked(l *line, t Terms) int {
 }
 
 // share is how many units of a size a line that holds held may take, so that it never
-// holds more than is free afterwards; a line that holds nothing may have one.
+// holds more than is free afterwards; a line that holds nothing may have one while
+// anything is free.
 func share(held, free, size int) int {
 	n := (free - held) / (2 * size)
-	if n <= 0 && held == 0 && free >= size {
+	if n <= 0 && held == 0 && free > 0 {
 		return 1
 	}
 	return max(n, 0)

@@ -149,6 +149,29 @@ func TestGateLeavesRoom(t *testing.T) {
 	}
 }
 
+// TestGateBoundsMemory: the bound is exceeded by one attempt at most, and a function
+// that is larger than all of it gets its turn.
+func TestGateBoundsMemory(t *testing.T) {
+	g := NewGate(128, 1024)
+	terms := map[string]Terms{"small": {MemoryMB: 128}, "large": {MemoryMB: 2048}, "other": {MemoryMB: 512}}
+	termsOf := func(f string) Terms { return terms[f] }
+	turns := map[string]int{}
+	for _, f := range []string{"small", "large", "other"} {
+		g.Poke(f)
+	}
+	for turn, ok := g.Next(termsOf); ok; turn, ok = g.Next(termsOf) {
+		turns[turn.Function] += turn.Permits
+		g.Pulled(turn, turn.Permits)
+	}
+	if fmt.Sprint(turns) != "map[large:1 small:4]" {
+		t.Errorf("%v", turns)
+	}
+	g.Done(Turn{Function: "large", MemoryMB: 2048})
+	if turn, ok := g.Next(termsOf); !ok || turn.Function != "other" || turn.Permits != 1 {
+		t.Errorf("%+v, %v", turn, ok)
+	}
+}
+
 // TestGateKeepsAPoke: what comes while a line is being pulled is not forgotten.
 func TestGateKeepsAPoke(t *testing.T) {
 	g := NewGate(8, 0)

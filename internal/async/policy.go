@@ -117,7 +117,7 @@ func (p Policy) afterFailure(now time.Time, pr Progress) Decision {
 // the delays become shorter again, so that its last seconds are not given away.
 func (p Policy) afterRefusal(now time.Time, pr Progress) Decision {
 	delay := maxBackoff
-	if shift := pr.Refusals - 1; shift < 9 {
+	if shift := max(pr.Refusals-1, 0); shift < 9 {
 		delay = min(minBackoff<<shift, maxBackoff)
 	}
 	for left := p.left(now, pr); delay >= left; delay = shorter(delay) {

@@ -17,7 +17,7 @@ const asyncMemoryShare = 2
 func (p *Platform) openAsync(ctx context.Context) error {
 	a, err := async.New(ctx, p.store, async.Config{
 		Region: p.cfg.Region, Account: p.cfg.Account, MemoryMB: p.cfg.MemoryMB / asyncMemoryShare,
-		StatusFile: p.cfg.path("events"), Shared: p.cfg.NATSURL != "", Log: p.cfg.Log,
+		StatusFile: p.cfg.path("events"), Log: p.cfg.Log,
 	}, async.Deps{Functions: p.registry, Invoker: attempts{p.invoke}, Events: p.events})
 	if err != nil {
 		return err
