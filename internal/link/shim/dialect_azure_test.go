@@ -62,7 +62,7 @@ func azure4Node() checks {
 		{about: "v4: bytes, both ways", code: azure4(`methods: ['POST'],`, `return { body: Buffer.from(await request.arrayBuffer()), headers: { 'content-type': 'image/png' } }`), request: post("/", "image/png", "\xff\x00"), want: `200 | image/png | base64:/wA=`},
 		{about: "v4: a ReadableStream as body", code: azure4("", `return { body: new ReadableStream({ start(c) { c.enqueue(Buffer.from('one ')); setTimeout(() => { c.enqueue(Buffer.from('two')); c.close() }, 2) } }) }`), request: get("/"), want: `200 | one two`},
 		{about: "v4: `app.setup({ enableHttpStream: true })`", code: `const { app } = require('@azure/functions'); app.setup({ enableHttpStream: true }); app.http('hello', { methods: ['POST'], handler: async (request) => { let n = 0; for await (const part of request.body) n += part.length; return { status: 202, body: 'bytes: ' + n } } })`,
-			request: post("/", typeText, "12345"), want: `202 | text/plain;charset=UTF-8 | bytes: 5`},
+			request: post("/", typeText, "12345"), want: `202 | text/plain;charset=UTF-8 | streamed: bytes: 5`},
 		{about: "v4: cookies", code: azure4("", `return { body: 'x', cookies: [{ name: 'a', value: '1', httpOnly: true, sameSite: 'Lax' }] }`), request: get("/"), want: `200 | text/plain;charset=UTF-8 | cookie a=1; HttpOnly; SameSite=Lax | x`},
 		{about: "v4: no response is 204", code: azure4("", ``), request: get("/"), want: `204`},
 		{about: "v4: methods that are not listed are 404", code: azure4(`methods: ['POST'],`, `return {}`), request: get("/"), want: `404`},

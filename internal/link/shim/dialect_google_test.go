@@ -1,6 +1,10 @@
 package shim_test
 
-import "hearth/internal/link/shim"
+import (
+	"strings"
+
+	"hearth/internal/link/shim"
+)
 
 // googleChecks hold with the vendor's framework and without it.
 func googleChecks() []check {
@@ -19,6 +23,10 @@ func googleChecks() []check {
 		{about: "`res.cookie()`, twice", code: `exports.fn = (req, res) => { res.cookie('a', '1').cookie('b', '2', { httpOnly: true }).status(204).end() }`, request: get("/"), want: `204 | cookie a=1; Path=/ | cookie b=2; Path=/; HttpOnly`},
 		{about: "`res.writeHead()`, as node has it", code: `exports.fn = (req, res) => { res.writeHead(202, { 'X-A': 'b', 'Content-Type': 'text/css' }); res.end('x') }`, request: get("/"), want: `202 | text/css | x-a=b | x`},
 		{about: "an async function, `await`", code: `exports.fn = async (req, res) => { await new Promise((ok) => setTimeout(ok, 2)); res.send({ ok: true }) }`, request: get("/"), want: `200 | application/json; charset=utf-8 | {"ok":true}`},
+		{about: "`res.write()` streams: what is written leaves at once", code: `exports.fn = async (req, res) => { res.status(202).set('X-A', 'b').type('txt'); res.write('one '); await new Promise((ok) => setTimeout(ok, 2)); res.end('two') }`, request: get("/"), want: `202 | text/plain; charset=utf-8 | x-a=b | streamed: one two`},
+		{about: "a stream piped into `res`, with back-pressure", code: `exports.fn = (req, res) => { require('stream').Readable.from((function* () { for (let i = 0; i < 20; i++) yield Buffer.alloc(1e5, 'x') })()).pipe(res) }`, request: get("/"), want: "200 | streamed: " + strings.Repeat("x", 2e6)},
+		{about: "an error after the first bytes", code: `exports.fn = async (req, res) => { res.write('one'); await new Promise((ok) => setTimeout(ok, 2)); throw new RangeError('late') }`, request: get("/"), failure: "RangeError"},
+		{about: "Invoke of a function that streams: the result is all of it", code: `exports.fn = (req, res) => { res.type('txt'); res.write('one '); res.end('two') }`, payload: `{}`, want: `"one two"`},
 		{about: "`/favicon.ico` does not reach the function", code: `exports.fn = (req, res) => { res.send('no') }`, request: get("/favicon.ico"), want: `404`},
 		{about: "bad JSON does not reach the function", code: `exports.fn = (req, res) => { res.send('no') }`, request: post("/", typeJSON, `{"a":`), want: `400 | *`},
 		{about: "`functions.http(name, fn)`", code: `require('@google-cloud/functions-framework').http('fn', (req, res) => { res.send('registered') })`, request: get("/"), want: `200 | text/html; charset=utf-8 | registered`},

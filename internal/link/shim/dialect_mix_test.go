@@ -143,3 +143,40 @@ func TestDialectsExitAndCancel(t *testing.T) {
 		}
 	}
 }
+
+// What an HTTP function writes leaves before it ends: here it ends only after another
+// request has come, which is sent after the first bytes have been read.
+func TestDialectsStreamAtOnce(t *testing.T) {
+	t.Parallel()
+	const code = `let go; const gone = new Promise((ok) => { go = ok });
+const serve = async (req, res) => { if (req.path === '/go') { go(); return res.end(); } res.write('first '); await gone; res.end('last'); };`
+	for _, m := range []mixer{
+		{dialect: "google", language: shim.Node, handler: "index.fn", files: files{"index.js": code + "exports.fn = serve"}},
+		{dialect: "google", language: shim.Node, handler: "index.fn", vendor: true, files: files{"index.js": code + "require('@google-cloud/functions-framework').http('fn', serve)"}},
+		{dialect: "kubeless", language: shim.Node, handler: "index.fn", files: files{"index.js": code + "exports.fn = (event) => serve(event.extensions.request, event.extensions.response)"}},
+	} {
+		t.Run(m.String(), func(t *testing.T) {
+			in := m.start(t, 2)
+			call := link.NewCall()
+			call.ID, call.HTTP, call.Payload = "slow", true, []byte(get("/").event(t))
+			if await := in.Begin(t, call); await().Err != nil || call.Stream == nil {
+				t.Fatalf("no stream began: %v", await())
+			}
+			first, err := call.Stream.Next()
+			if err != nil || !strings.HasSuffix(string(first), "\x00first ") {
+				t.Errorf("the first bytes are %q, error %v", first, err)
+			}
+			if got := callHTTP(t, in, "go", *get("/go")); got.Err != nil || got.Failed {
+				t.Errorf("go: %v", got)
+			}
+			var rest []byte
+			for part, err := call.Stream.Next(); err == nil; part, err = call.Stream.Next() {
+				rest = append(rest, part...)
+			}
+			<-call.Done()
+			if string(rest) != "last" || call.Failed || call.Err != nil {
+				t.Errorf("the rest is %q, failed %v, error %v", rest, call.Failed, call.Err)
+			}
+		})
+	}
+}

@@ -1,16 +1,21 @@
 package shim_test
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"hearth/internal/hearth"
 	"hearth/internal/link"
 	"hearth/internal/link/shim"
 	"hearth/internal/link/shim/shimtest"
@@ -94,7 +99,42 @@ func callHTTP(t *testing.T, in *shimtest.Instance, id string, r request) shimtes
 	}
 	call := link.NewCall()
 	call.ID, call.Payload, call.HTTP = id, []byte(r.event(t)), true
-	return in.Begin(t, call)()
+	got := in.Begin(t, call)()
+	if call.Stream == nil || got.Err != nil {
+		return got
+	}
+	text, err := streamed(call)
+	select {
+	case <-call.Done():
+		got = shimtest.Result{Response: text, Failed: call.Failed, Err: cmp.Or(call.Err, err)}
+		if call.Failed {
+			got.Response = string(call.Response)
+		}
+	case <-time.After(shimtest.Patience):
+		t.Fatalf("the stream of %s did not end", id)
+	}
+	return got
+}
+
+// streamed reads a streamed answer as the result that says the same.
+func streamed(call *link.Call) (string, error) {
+	var all []byte
+	for {
+		part, err := call.Stream.Next()
+		all = append(all, part...)
+		if err == io.EOF {
+			break
+		}
+	}
+	head, body, found := bytes.Cut(all, []byte(hearth.PreludeEnd))
+	if !found || call.Stream.ContentType != hearth.TypeHTTPIntegration {
+		return "", fmt.Errorf("a stream of %s without a prelude: %q", call.Stream.ContentType, all)
+	}
+	result := map[string]any{}
+	err := json.Unmarshal(head, &result)
+	result["body"] = "streamed: " + string(body)
+	text, _ := json.Marshal(result)
+	return string(text), err
 }
 
 // check is one line of a vendor's contract, and how it is tested.

@@ -145,7 +145,7 @@ async function serveHTTP(serve, request, call) {
   if (uri !== undefined) {
     // The library takes the request over HTTP, to stream it.
     const work = run(serve, {}, call, { Headers: { json: JSON.stringify(request.headers) }, ...stringsOf(params) });
-    return proxy.send(uri, request, call.context.awsRequestId, work);
+    return proxy.send(uri, request, call, work);
   }
   const data = {
     http: { method: request.method, url, headers: request.headers, params, query: undefined, body: { bytes: request.body } },

@@ -52,7 +52,8 @@ function requestFor(payload, type = 'application/json') {
 }
 
 // answerOf makes the result of payload format 2.0 of an answer.
-function answerOf({ status, headers, body }) {
+function answerOf({ status, headers, body, streamed }) {
+  if (streamed) return undefined; // it has been sent
   const result = { statusCode: status, headers: {} };
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || value === null) continue;

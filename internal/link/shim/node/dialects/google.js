@@ -161,7 +161,7 @@ function findFramework(root) {
     const server = getTestServer(ALIAS);
     return (request, call) => {
       failures.set(logs.invocation(), call);
-      return message.exchange(request, (req, res) => { server.emit('request', req, res); });
+      return message.exchange(request, (req, res) => { server.emit('request', req, res); }, call.begin);
     };
   };
   return {
@@ -202,11 +202,11 @@ function standIn() {
   const register = (signatureType) => (name, userFunction) => { known.set(name, { signatureType, userFunction }); };
   const api = { http: register('http'), cloudEvent: register('cloudevent') };
   provide(FRAMEWORK, api);
-  const serveHTTP = (handler) => (request) => message.exchange(request, (req, res) => {
+  const serveHTTP = (handler) => (request, call) => message.exchange(request, (req, res) => {
     if (/^\/(?:favicon\.ico|robots\.txt)$/.test(request.path)) return res.status(404).send(null);
     if (!parseBody(req, request.body)) return res.status(400).send('The request says that its body is JSON, but it is not.');
     return handler(req, res);
-  }, express.classes);
+  }, call.begin, express.classes);
   const serveCloudEvents = (handler) => serveHTTP(async (req, res) => {
     if (req.method !== 'POST') return res.sendStatus(404);
     respond(res, await new Promise((resolve, reject) => {

@@ -15,6 +15,7 @@
 const event = require('./event.js');
 const loader = require('../loader.js');
 const logs = require('../logs.js');
+const stream = require('../stream.js');
 const { RuntimeError } = require('../failures.js');
 
 const NAMES = ['azure', 'binaris', 'google', 'kubeless', 'openwhisk', 'prototype'];
@@ -35,8 +36,9 @@ function loaderOf(init) {
 // handlerOf is what the shim calls.
 function handlerOf({ invoke, http }) {
   return async (payload, context) => {
-    const call = { context, fail: null };
-    const isRequest = logs.invocation().request.http;
+    const inv = logs.invocation();
+    const isRequest = inv.request.http;
+    const call = { context, fail: null, begin: isRequest ? (answer) => begin(inv, answer) : null };
     // A handler can fail outside what it returns: fail ends the invocation then.
     const failure = new Promise((_, reject) => { call.fail = reject; });
     const work = isRequest
@@ -44,6 +46,16 @@ function handlerOf({ invoke, http }) {
       : invoke(payload, call);
     return Promise.race([work, failure]);
   };
+}
+
+// begin makes the rest of the answer a stream: status and headers leave with what is
+// written first. The invocation ends when the answer { streamed: true } is promised.
+function begin(inv, { status, headers }) {
+  const { statusCode, headers: single, multiValueHeaders = {}, cookies = [] } = event.answerOf({ status, headers });
+  for (const [name, values] of Object.entries(multiValueHeaders)) single[name] = values.join(', ');
+  inv.response = stream.create(inv, {});
+  inv.response.integrate({ statusCode, headers: single, cookies });
+  return inv.response;
 }
 
 module.exports = { loaderOf };

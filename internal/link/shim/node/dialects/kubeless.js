@@ -30,14 +30,14 @@ async function load(root, name, { init, loader }) {
       req.body = data;
       req.rawBody = request.body;
       send(res, await run(data, req, res, call));
-    }, express.classes),
+    }, call.begin, express.classes),
     async invoke(payload, call) {
       let value;
       const answer = await message.exchange(event.requestFor(payload), async (req, res) => {
         req.body = payload;
         value = await run(payload, req, res, call);
         if (!res.writableEnded) res.end();
-      }, express.classes);
+      }, null, express.classes);
       return answer.body.length > 0 ? event.valueOf(answer) : value;
     },
   };

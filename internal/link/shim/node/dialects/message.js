@@ -51,14 +51,15 @@ function incoming(request, socket, IncomingMessage) {
 }
 
 // exchange gives serve(req, res) a request and promises the answer that is complete
-// when res has ended. It fails when what serve returns does.
-function exchange(request, serve, classes = http) {
+// when res has ended. It fails when what serve returns does. With begin (of index.js),
+// what is written before the end leaves at once.
+function exchange(request, serve, begin, classes = http) {
   return new Promise((resolve, reject) => {
     const socket = new Socket(request);
     const req = incoming(request, socket, classes.IncomingMessage);
     const res = new classes.ServerResponse(req);
     res.assignSocket(socket);
-    collect(res, resolve);
+    collect(res, request.method === 'HEAD' ? null : begin, resolve);
     res.on('close', () => {
       if (!res.writableEnded) reject(new Error('The response was closed before it had ended.'));
     });
@@ -69,13 +70,10 @@ function exchange(request, serve, classes = http) {
 
 // collect keeps what is written. Frameworks replace the prototype of res, so the
 // methods are its own.
-function collect(res, resolve) {
+function collect(res, begin, resolve) {
   const { write, end, writeHead } = http.ServerResponse.prototype;
   const parts = [];
-  const keep = (piece, encoding) => {
-    if (piece === undefined || piece === null || typeof piece === 'function') return;
-    parts.push(typeof piece === 'string' ? Buffer.from(piece, typeof encoding === 'string' ? encoding : 'utf8') : Buffer.from(piece));
-  };
+  let stream = null;
   res.writeHead = (status, ...rest) => {
     const reason = typeof rest[0] === 'string' ? rest.shift() : undefined;
     setAll(res, rest[0]);
@@ -83,17 +81,37 @@ function collect(res, resolve) {
   };
   res.write = (piece, encoding, done) => {
     if (!res.headersSent) res.writeHead(res.statusCode);
-    const more = write.call(res, piece, encoding, done);
-    keep(piece, encoding);
-    return more;
+    if (res.writableEnded || !begin) {
+      if (!res.writableEnded) parts.push(bytesOf(piece, encoding));
+      return write.call(res, piece, encoding, done);
+    }
+    if (stream === null) {
+      res.flushHeaders();
+      stream = begin({ status: res.statusCode, headers: res.getHeaders() });
+      stream.on('drain', () => res.emit('drain'));
+    }
+    return stream.write(bytesOf(piece, encoding), typeof encoding === 'function' ? encoding : done);
   };
   res.end = (piece, encoding, done) => {
     if (res.writableEnded) return end.call(res, piece, encoding, done);
-    keep(piece, encoding);
-    end.call(res, piece, encoding, done);
-    resolve({ status: res.statusCode, headers: res.getHeaders(), body: Buffer.concat(parts) });
+    if (piece !== undefined && piece !== null && typeof piece !== 'function') {
+      if (stream === null) parts.push(bytesOf(piece, encoding));
+      else stream.write(bytesOf(piece, encoding));
+    }
+    if (stream === null) {
+      end.call(res, piece, encoding, done);
+      resolve({ status: res.statusCode, headers: res.getHeaders(), body: Buffer.concat(parts) });
+    } else {
+      end.call(res, [piece, encoding, done].find((argument) => typeof argument === 'function'));
+      stream.once('close', () => resolve({ streamed: true }));
+      stream.end();
+    }
     return res;
   };
+}
+
+function bytesOf(piece, encoding) {
+  return typeof piece === 'string' ? Buffer.from(piece, typeof encoding === 'string' ? encoding : 'utf8') : Buffer.from(piece);
 }
 
 // setAll takes the headers that writeHead was given: an object, or names and values in
