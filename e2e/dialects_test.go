@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -239,5 +241,34 @@ func compareTable(t *testing.T, path, table string) {
 		}
 	default:
 		t.Errorf("%s is stale. Run go test ./e2e -run TestDialects -update", path)
+	}
+}
+
+// A function of another vendor streams through its URL as one of Lambda's does: here it
+// ends its answer only when another request has told it to.
+func TestDialectStreamsThroughItsURL(t *testing.T) {
+	p := up(t)
+	p.deploy(function{"slow", map[string]string{"index.js": `
+let go; const gone = new Promise((ok) => { go = ok });
+exports.fn = async (req, res) => {
+  if (req.path === '/go') { go(); return res.sendStatus(204); }
+  res.status(202).set('X-A', 'b').type('txt').write('first ');
+  await gone;
+  res.end('last');
+};`}, map[string]any{"runtime": "nodejs", "handler": "index.fn", "dialect": "google", "model": "concurrent", "memoryMB": 256, "timeout": "20s"}})
+	resp, err := http.Get(p.url + "/fn/slow/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	first := make([]byte, len("first "))
+	if _, err := io.ReadFull(resp.Body, first); err != nil || resp.StatusCode != 202 || resp.Header.Get("X-A") != "b" {
+		t.Fatalf("%d %v, first bytes %q, error %v", resp.StatusCode, resp.Header, first, err)
+	}
+	if status, body := p.do("GET", "/fn/slow/go", nil, nil); status != 204 {
+		t.Errorf("go: %d %s", status, body)
+	}
+	if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != "last" {
+		t.Errorf("the rest is %q, error %v", rest, err)
 	}
 }
