@@ -30,6 +30,9 @@ func pythonFiles() []string {
 // GuessFrom looks at the files in code for the runtime and the handler. The error
 // says what it looked for.
 func GuessFrom(code fs.FS) (Guess, error) {
+	if isFile(code, "bootstrap") {
+		return Guess{Runtime: "provided.al2023", Handler: "bootstrap", Because: "bootstrap"}, nil
+	}
 	if main := packageMain(code); main != "" {
 		return nodeGuess(main, "package.json"), nil
 	}
@@ -151,6 +154,13 @@ func isFile(code fs.FS, name string) bool {
 func Complete(f *Function, code fs.FS) (said string, err error) {
 	if f.Patch.Runtime != nil && f.Patch.Handler != nil {
 		return "", nil
+	}
+	if f.Patch.Runtime != nil {
+		if language, _ := hearth.Language(*f.Patch.Runtime); language == hearth.LangCustom {
+			handler := "bootstrap" // a program reads it as it likes
+			f.Patch.Handler = &handler
+			return "", nil
+		}
 	}
 	g, err := GuessFrom(code)
 	if err != nil {

@@ -110,6 +110,10 @@ func runtimeOf(name string) (string, error) {
 // alone: where it stands is then the vendor's convention, and folder tells.
 func handlerOf(dialect hearth.Dialect, handler, runtime string, folder fs.FS) string {
 	handler = path.Clean(strings.ReplaceAll(handler, `\`, "/"))
+	language, _ := hearth.Language(runtime)
+	if language != "" && language != hearth.LangNode && language != hearth.LangPython {
+		return handler // a program reads it as it likes
+	}
 	for _, extension := range []string{".js", ".mjs", ".cjs", ".py"} {
 		if module, ok := strings.CutSuffix(handler, extension); ok && isFile(folder, handler) {
 			return module + "." + wholeModule(dialect, extension == ".py")
@@ -118,7 +122,6 @@ func handlerOf(dialect hearth.Dialect, handler, runtime string, folder fs.FS) st
 	if strings.Contains(path.Base(handler), ".") {
 		return handler
 	}
-	language, _ := hearth.Language(runtime)
 	if language == "" {
 		language = languageHere(folder)
 	}
