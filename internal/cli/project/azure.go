@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,12 +22,11 @@ const hostFile = "host.json"
 // azure reads an Azure app: host.json for all functions, and for each a folder with a
 // function.json (the v1 to v3 model), or a package with app.http(…) (v4).
 type azure struct {
-	dir    string
-	o      Options
-	p      *Project
-	host   Function // what host.json says about every function
-	env    map[string]string
-	python bool
+	dir  string
+	o    Options
+	p    *Project
+	host Function // what host.json says about every function
+	env  map[string]string
 }
 
 func readAzure(dir string, o Options) (*Project, error) {
@@ -211,10 +209,7 @@ func (a *azure) readSettings() error {
 			return
 		}
 		a.env = map[string]string{}
-		if worker, _, ok := values.text("FUNCTIONS_WORKER_RUNTIME"); ok {
-			a.python = worker == "python"
-		}
-		values.used["AzureWebJobsStorage"] = true
+		values.used["AzureWebJobsStorage"], values.used["FUNCTIONS_WORKER_RUNTIME"] = true, true // the host's own
 		for _, m := range values.members {
 			value, scalar := text(m.value)
 			if values.used[m.key] || !scalar {
@@ -254,34 +249,9 @@ func (a *azure) readFunction(folder string) error {
 			d.fault(1, 1, "the folder's name becomes the function's, which is 1 to 64 letters, digits, '-' and '_'; rename "+folder)
 			return
 		}
-		script, scriptAt, told := top.text("scriptFile")
-		if !told {
-			script = a.usualScript(folder)
-		}
-		script = path.Join(folder, script)
-		entry, _, ok := top.text("entryPoint")
+		runtime, handler, ok := a.script(d, top, folder)
 		if !ok {
-			entry = wholeModule(hearth.Azure, strings.HasSuffix(script, ".py"))
-		}
-		if !fs.ValidPath(script) || !isFile(a.o.Folder, script) {
-			at := ast.Node(nil)
-			if told {
-				at = scriptAt.value
-			}
-			line, col := 1, 1
-			if at != nil {
-				line, col = position(at)
-			}
-			d.fault(line, col, "there is no "+script+" to run; name the file with scriptFile, as seen from "+folder)
 			return
-		}
-		runtime := "nodejs"
-		if strings.HasSuffix(script, ".py") {
-			runtime = "python3"
-		}
-		handler := strings.TrimSuffix(script, path.Ext(script)) + "." + entry
-		if runtime == "nodejs" && folder != "." {
-			handler = folder + "." + entry // the shim finds function.json there, and the script by it
 		}
 		f.Patch.Runtime, f.Patch.Handler = &runtime, &handler
 		a.bindings(d, top, &f, file)
@@ -292,6 +262,34 @@ func (a *azure) readFunction(folder string) error {
 		}
 		a.p.Functions = append(a.p.Functions, f)
 	})
+}
+
+// script is what a function.json has run: its language, and a handler by which the shim
+// finds function.json again.
+func (a *azure) script(d *decoder, top *object, folder string) (runtime, handler string, ok bool) {
+	line, col := 1, 1
+	script, at, told := top.text("scriptFile")
+	if told {
+		line, col = position(at.value)
+	} else {
+		script = a.usualScript(folder)
+	}
+	if script = path.Join(folder, script); !fs.ValidPath(script) || !isFile(a.o.Folder, script) {
+		d.fault(line, col, "there is no "+script+" to run; name the file with scriptFile, as seen from "+folder)
+		return "", "", false
+	}
+	python := strings.HasSuffix(script, ".py")
+	entry, _, ok := top.text("entryPoint")
+	if !ok {
+		entry = wholeModule(hearth.Azure, python)
+	}
+	switch {
+	case python:
+		return "python3", strings.TrimSuffix(script, ".py") + "." + entry, true
+	case folder != ".":
+		return "nodejs", folder + "." + entry, true
+	}
+	return "nodejs", strings.TrimSuffix(script, path.Ext(script)) + "." + entry, true
 }
 
 // usualScript is the file that Azure runs where function.json names none.
@@ -325,46 +323,4 @@ func (a *azure) bindings(d *decoder, top *object, f *Function, file string) {
 			a.ignore(file, []Ignored{b.ignore(at, kindOf+": nothing here sends or takes such data; the handler still finds the binding's name")})
 		}
 	}
-}
-
-// azurePackage is the main of a package that depends on @azure/functions.
-func azurePackage(folder fs.FS) (main string, ok bool) {
-	p := readPackage(folder)
-	_, depends := p.Dependencies["@azure/functions"]
-	return p.Main, depends && p.Main != ""
-}
-
-// registration is how the v4 model names a function: app.http('name', …).
-var registration = regexp.MustCompile(`\bapp\s*\.\s*(?:http|get|post|put|patch|deleteRequest)\s*\(\s*['"` + "`" + `]([A-Za-z0-9_-]{1,64})['"` + "`" + `]`)
-
-// registered finds the functions that the files of main register.
-func (a *azure) registered(main string) {
-	for _, file := range mainFiles(a.o.Folder, main) {
-		src, err := fs.ReadFile(a.o.Folder, file)
-		if err != nil {
-			continue
-		}
-		for _, m := range registration.FindAllSubmatch(src, -1) {
-			f := a.function(string(m[1]))
-			runtime, handler := "nodejs", strings.TrimSuffix(file, path.Ext(file))+"."+string(m[1])
-			f.Patch.Runtime, f.Patch.Handler = &runtime, &handler
-			vendors()["azure"].complete(&f)
-			a.p.Functions = append(a.p.Functions, f)
-		}
-	}
-}
-
-// mainFiles are the files that a main names; it may be a pattern.
-func mainFiles(folder fs.FS, main string) []string {
-	var files []string
-	for _, pattern := range braces(path.Clean(main)) {
-		found, err := fs.Glob(folder, pattern)
-		if err == nil {
-			files = append(files, found...)
-		}
-	}
-	if one := packageMain(folder); len(files) == 0 && one != "" {
-		files = []string{one}
-	}
-	return files
 }

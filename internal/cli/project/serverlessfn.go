@@ -32,25 +32,11 @@ func (s *serverless) function(m entry) {
 	if text, e, ok := o.text("runtime"); ok {
 		runtime = s.runtimeName(e, text)
 	}
-	f.Patch.Timeout, f.Patch.Model, f.Patch.MaxConcurrency = s.host.Patch.Timeout, s.host.Patch.Model, s.host.Patch.MaxConcurrency
-	f.Notes = append(f.Notes, s.host.Notes...)
-	if s.timeout != nil {
-		f.Patch.MemoryMB, f.Notes = s.memory, append(f.Notes, s.timeout.Notes...)
-		if s.timeout.Patch.Timeout != nil {
-			f.Patch.Timeout = s.timeout.Patch.Timeout
-		}
-	}
+	s.inherit(&f)
 	s.sizes(o, &f)
-	if env := s.environment(o); env != nil || s.env != nil {
-		all := maps.Clone(s.env)
-		if all == nil {
-			all = map[string]string{}
-		}
-		maps.Copy(all, env)
-		f.Patch.Env = &all
-	}
+	f.Patch.Env = s.variablesOf(o)
 	s.settings(o, &f)
-	f.Exclude = append(append([]string{}, s.exclude...), s.packaging(o, nil)...)
+	f.Exclude = append(append([]string{}, s.exclude...), s.packaging(o)...)
 	payload := s.payload
 	if http := o.under("httpApi"); http != nil {
 		payload = s.payloadOf(http, payload)
@@ -65,6 +51,33 @@ func (s *serverless) function(m entry) {
 	}
 	s.settle(&f, m, handlerAt, handler, runtime)
 	s.p.Functions = append(s.p.Functions, f)
+}
+
+// inherit takes over what holds for every function: host.json's, then the provider's.
+func (s *serverless) inherit(f *Function) {
+	f.Patch.Timeout, f.Patch.Model, f.Patch.MaxConcurrency = s.host.Patch.Timeout, s.host.Patch.Model, s.host.Patch.MaxConcurrency
+	f.Notes = append(f.Notes, s.host.Notes...)
+	if s.timeout != nil {
+		f.Patch.MemoryMB, f.Notes = s.memory, append(f.Notes, s.timeout.Notes...)
+		if s.timeout.Patch.Timeout != nil {
+			f.Patch.Timeout = s.timeout.Patch.Timeout
+		}
+	}
+}
+
+// variablesOf are the provider's variables and the function's own, nil when neither
+// has any.
+func (s *serverless) variablesOf(o *object) *map[string]string {
+	own := s.environment(o)
+	if own == nil && s.env == nil {
+		return nil
+	}
+	all := maps.Clone(s.env)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, own)
+	return &all
 }
 
 func (s *serverless) noHandler(m entry, o *object) {
