@@ -166,6 +166,9 @@ type checks struct {
 func (c checks) run(t *testing.T, f *found) {
 	for _, test := range c.list {
 		t.Run(test.about, func(t *testing.T) {
+			if _, twice := f.cells[test.about]; twice {
+				t.Errorf("%q names two checks", test.about)
+			}
 			ok := true
 			for _, model := range []string{"exclusive", "concurrent"} {
 				ok = t.Run(model, func(t *testing.T) { c.one(t, test, model) }) && ok
@@ -285,19 +288,29 @@ func TestDialects(t *testing.T) {
 		c.list, c.by, c.path = googleFlask(), "Flask 2", flask
 		all = append(all, c)
 	}
+	results := make([]found, len(all))
+	t.Run("all", func(t *testing.T) {
+		for i, c := range all {
+			t.Run(strings.TrimSuffix(c.dialect+"/"+c.language+"/"+c.by, "/"), func(t *testing.T) {
+				t.Parallel()
+				c.run(t, &results[i])
+			})
+		}
+	})
 	pages := map[string]*found{}
-	ran := true // every check, not just those that -run names
-	for _, c := range all {
+	ran := len(all) == everything
+	for i, c := range all {
+		ran = ran && len(results[i].rows) == len(c.list) // not just those that -run names
 		if pages[c.dialect] == nil {
 			pages[c.dialect] = &found{}
 		}
-		before := len(pages[c.dialect].columns)
-		t.Run(strings.TrimSuffix(c.dialect+"/"+c.language+"/"+c.by, "/"), func(t *testing.T) { c.run(t, pages[c.dialect]) })
-		ran = ran && len(pages[c.dialect].columns) > before
+		for _, about := range results[i].rows {
+			pages[c.dialect].add(c.column(), about, results[i].cells[about][c.column()])
+		}
 	}
 	for _, dialect := range slices.Sorted(maps.Keys(pages)) {
 		t.Logf("%s\n%s", dialect, pages[dialect].table())
-		if ran && len(all) == everything {
+		if ran {
 			pages[dialect].compare(t, dialect)
 		}
 	}

@@ -6,11 +6,13 @@
 const fs = require('fs');
 const path = require('path');
 const names = require('./names.js');
+const v3 = require('./azure3.js');
+const v4 = require('./azure4.js');
 
 async function load(root, name, host) {
   const described = describe(root, name, host);
-  if (described === null && major(root) >= 4) return require('./azure4.js').load(root, name, host);
-  return require('./azure3.js').load(root, name, host, described);
+  if (described === null && major(root) >= 4) return v4.load(root, name, host);
+  return v3.load(root, name, host, described);
 }
 
 // describe finds the function.json that belongs to a handler's name: of a folder of that

@@ -3,7 +3,6 @@
 // With app.setup({ enableHttpStream: true }), the library of the v4 model serves HTTP on
 // this machine's own loopback, and the host hands requests over to it there.
 
-const http = require('http');
 const { urlOf } = require('./route.js');
 
 const HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'x-ms-invocation-id']);
@@ -11,6 +10,7 @@ const HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'x-ms-invo
 // send hands a request over and promises the answer, unless what the library works on
 // fails before.
 function send(uri, request, { context, begin }, work) {
+  const http = require('http'); // not before: most functions do without
   const { host, pathname, search } = new URL(urlOf(request));
   const target = new URL(uri);
   return new Promise((resolve, reject) => {
