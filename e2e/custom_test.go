@@ -262,7 +262,7 @@ func TestNodeStreams(t *testing.T) {
 		for _, model := range []string{"exclusive", "concurrent"} {
 			t.Run(isolation+"/"+model, func(t *testing.T) {
 				name := "stream-" + model
-				p.deploy(node(name, nodeStream, map[string]any{"model": model, "timeout": "4s"}))
+				p.deploy(node(name, nodeStream, map[string]any{"model": model, "timeout": "3s"}))
 				resp := p.open("/fn/"+name+"/", `{"do":"slow"}`)
 				first := make([]byte, 5)
 				if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "first" {
