@@ -69,12 +69,12 @@ func TestDetect(t *testing.T) {
 		leftovers          []string
 	}{
 		{fixture: "v1", version: V1, path: "/hearth-t/i1", missing: []string{"pids", "swap"},
-			memory: 2 << 30, inUse: 60000000, peak: 95000000, cpu: 1500 * time.Millisecond,
+			memory: 2 << 30, inUse: 60000000, peak: 65000000, cpu: 1500 * time.Millisecond,
 			pids: 2, kills: 3, leftovers: []string{"i1", "i2"}},
 		{fixture: "hybrid", version: Hybrid, path: "/hearth-t/i1",
-			memory: 8000000 << 10, inUse: 0, peak: 6000, cpu: 42, pids: 7, leftovers: []string{"i1"}},
+			memory: 8000000 << 10, inUse: 0, peak: 0, cpu: 42, pids: 7, leftovers: []string{"i1"}},
 		{fixture: "v2", delegated: unit, version: V2, path: unit + "/hearth-t/i1",
-			memory: 1 << 30, inUse: 50000000, peak: 70000000, cpu: 2500 * time.Millisecond,
+			memory: 1 << 30, inUse: 50000000, peak: 50000000, cpu: 2500 * time.Millisecond,
 			pids: 4, kills: 1, leftovers: []string{"i1"}},
 	} {
 		t.Run(c.fixture, func(t *testing.T) {

@@ -35,7 +35,7 @@ const quotaPeriod = 100 * time.Millisecond
 type Group struct {
 	h    *Host
 	path string
-	peak atomic.Int64 // highest use seen, for kernels that keep no high-water mark
+	peak atomic.Int64 // highest use seen
 }
 
 // Group is the group at a path that Path made. It need not exist yet. Keep it: on
@@ -174,8 +174,10 @@ func (g *Group) limitPids(n int) error {
 // zero. The error wraps fs.ErrNotExist when the group is gone.
 //
 // MemoryBytes leaves the page cache of files out, active or not, because the kernel
-// drops it before it kills; what is in a tmpfs counts. The peak is the kernel's
-// high-water mark, which includes page cache.
+// drops it before it kills; what is in a tmpfs counts. The peak is the highest of what
+// Stats has seen and of the kernel's high-water mark less the cache there is now: the
+// kernel counts cache in its mark, and a function that writes files would seem to need
+// all the memory it may have.
 func (g *Group) Stats() (sandbox.Stats, error) {
 	var s sandbox.Stats
 	var err error
@@ -222,10 +224,10 @@ func (g *Group) memory() (inUse, peak int64, err error) {
 	}
 	inUse = max(all-active-inactive, 0)
 	peak, err = number(filepath.Join(dir, mark))
-	if errors.Is(err, fs.ErrNotExist) { // memory.peak came with Linux 5.19
-		return inUse, g.sample(all), nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // memory.peak came with Linux 5.19
+		return 0, 0, err
 	}
-	return inUse, peak, err
+	return inUse, g.sample(max(inUse, peak-active-inactive)), nil
 }
 
 // sample takes a reading into the high-water mark that we keep ourselves.
