@@ -70,6 +70,7 @@ type functionDoc struct {
 	Reserved  *int                 `json:"reserved,omitempty"`
 	Tags      map[string]string    `json:"tags,omitempty"`
 	Routes    []hearth.HTTPRoute   `json:"routes,omitempty"`
+	Triggers  []hearth.Trigger     `json:"triggers,omitempty"`
 	Created   time.Time            `json:"created"`
 	Latest    versionDoc           `json:"latest"`
 	// Published is the number of the version published last, Aliases where each leads.
@@ -178,7 +179,7 @@ func (s *Server) docOf(r *request, f *hearth.Function, alive map[string]int) fun
 		Name: f.Name, ARN: s.arn(f.Name, ""), URL: r.base() + urlPrefix + f.Name + "/",
 		State: s.deps.Functions.State(f.Name),
 		Model: v.Config.Model, Slots: v.Config.Slots(), MemoryMB: v.Config.MemoryMB, KeepAlive: span(v.Config.KeepAlive),
-		Instances: alive[f.Name], Reserved: f.Reserved, Tags: f.Tags, Routes: f.Routes, Created: f.Created,
+		Instances: alive[f.Name], Reserved: f.Reserved, Tags: f.Tags, Routes: f.Routes, Triggers: f.Triggers, Created: f.Created,
 		Latest: versionDocOf(v), Published: f.Published, Aliases: f.Aliases, Async: f.Async,
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"hearth/internal/hearth"
 	"hearth/internal/registry"
+	"hearth/internal/trigger"
 )
 
 // putInput is what PUT /hearth/v1/functions/NAME takes. What is left out stays as it
@@ -21,7 +22,9 @@ type putInput struct {
 	Reserved json.RawMessage   `json:"reserved"` // a number; null removes it
 	// Routes are paths below /http/; all of them, when given.
 	Routes []hearth.HTTPRoute `json:"routes"`
-	Code   []byte             `json:"code"` // the archive
+	// Triggers are schedules; all of them, when given.
+	Triggers []hearth.Trigger `json:"triggers"`
+	Code     []byte           `json:"code"` // the archive
 }
 
 // putFunction creates a function or changes it, code and configuration in one step.
@@ -105,6 +108,14 @@ func (in *putInput) apply(f *hearth.Function) error {
 	if in.Routes != nil {
 		f.Routes = slices.Clone(in.Routes)
 	}
+	if in.Triggers != nil {
+		f.Triggers = slices.Clone(in.Triggers)
+		for i := range f.Triggers {
+			if err := trigger.Check(&f.Triggers[i]); err != nil {
+				return err
+			}
+		}
+	}
 	in.Config.patch().Apply(&f.Latest.Config)
 	hearth.RetellTags(f)
 	return f.Validate()
@@ -131,7 +142,7 @@ func decodeStrictly(body []byte, v any) error {
 		message = wrongType(wrong)
 	}
 	if strings.HasPrefix(message, "unknown field") {
-		message += "; the body has config, tags, reserved, routes and code, and config has " + configKeys
+		message += "; the body has config, tags, reserved, routes, triggers and code, and config has " + configKeys
 	}
 	return hearth.Errorf(hearth.ErrInvalid, "The body is not as it should be: %s.", message)
 }

@@ -150,7 +150,16 @@ func (s *Service) begin(task func()) bool {
 //
 // Errors are *hearth.Error: ErrNotFound (no such function or qualifier), ErrTooLarge,
 // ErrInvalid (no id), ErrCapacity (the disk is full), ErrShuttingDown, ErrInternal.
-func (s *Service) Submit(ctx context.Context, e Event) error {
+func (s *Service) Submit(ctx context.Context, e Event) error { return s.submit(ctx, &e, "") }
+
+// SubmitOnce is Submit for callers that may not know whether they have submitted the
+// event before: while the engine remembers its id, for two minutes, it is not queued
+// again.
+func (s *Service) SubmitOnce(ctx context.Context, e Event) error {
+	return s.submit(ctx, &e, e.ID+"/submit")
+}
+
+func (s *Service) submit(ctx context.Context, e *Event, once string) error {
 	switch {
 	case s.stopping.Load():
 		return hearth.Errorf(hearth.ErrShuttingDown, "the platform is shutting down")
@@ -167,8 +176,8 @@ func (s *Service) Submit(ctx context.Context, e Event) error {
 		return err
 	}
 	e.Function = strings.Clone(e.Function) // it is kept, and may be part of the caller's buffer
-	rec := record{Event: e, Progress: Progress{Accepted: time.Now()}}
-	return storeError(s.enqueue(ctx, &rec, ""), "accept the event")
+	rec := record{Event: *e, Progress: Progress{Accepted: time.Now()}}
+	return storeError(s.enqueue(ctx, &rec, once), "accept the event")
 }
 
 // enqueue makes rec an event that can be attempted now.

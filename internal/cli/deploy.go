@@ -76,6 +76,8 @@ type deployed struct {
 	// Notes say what is otherwise than the project's file has it.
 	Notes  []string   `json:"notes,omitempty"`
 	Routes []routeDoc `json:"routes,omitempty"`
+	// Triggers run it by the clock.
+	Triggers []hearth.Trigger `json:"triggers,omitempty"`
 }
 
 // routeDoc is a path that a function answers beside its own.
@@ -145,6 +147,7 @@ func (c *client) put(ctx context.Context, p *plan) (deployed, error) {
 	}
 	if p.fromFile {
 		body["routes"] = append([]hearth.HTTPRoute{}, p.Routes...)
+		body["triggers"] = append([]hearth.Trigger{}, p.Triggers...)
 	}
 	var f function
 	status, err := c.call(ctx, http.MethodPut, functionPath(p.Name), body, &f)
@@ -154,7 +157,7 @@ func (c *client) put(ctx context.Context, p *plan) (deployed, error) {
 	k := &f.Latest.Config
 	d := deployed{Name: p.Name, Action: "updated", URL: c.functionURL(p.Name), Runtime: k.Runtime, Handler: k.Handler,
 		Model: string(k.Model), MaxConcurrency: 1, MemoryMB: k.MemoryMB, CodeBytes: len(p.archive), Files: p.files, Guessed: p.guessed,
-		Dialect: k.Dialect, Notes: p.Notes}
+		Dialect: k.Dialect, Notes: p.Notes, Triggers: p.Triggers}
 	for _, r := range p.Routes {
 		d.Routes = append(d.Routes, routeDoc{Method: r.Method, URL: c.base + strings.TrimPrefix(r.String(), r.Method+" "), Payload: r.Payload})
 	}
@@ -188,6 +191,9 @@ func (a *app) printDeployed(d *deployed, another bool) {
 	fmt.Fprintf(a.out, "  answers at %s\n", a.out.Paint(screen.Cyan, d.URL))
 	for _, r := range d.Routes {
 		fmt.Fprintf(a.out, "         and %s %s  %s\n", r.Method, a.out.Paint(screen.Cyan, r.URL), a.out.Paint(screen.Dim, "payload "+r.Payload))
+	}
+	for i := range d.Triggers {
+		fmt.Fprintf(a.out, "  runs by trigger %s: %s\n", d.Triggers[i].Name, triggerWords(&d.Triggers[i]))
 	}
 }
 

@@ -26,6 +26,7 @@ type function struct {
 	Published int                  `json:"published"` // the number of the newest version
 	Aliases   []hearth.Alias       `json:"aliases"`
 	Async     *hearth.AsyncConfig  `json:"async"`
+	Triggers  []hearth.Trigger     `json:"triggers"`
 }
 
 // version is a function's code and configuration.

@@ -111,6 +111,9 @@ func (a *app) describe(c *client, f *function) []field {
 	for i := range f.Aliases {
 		fields = append(fields, field{"alias " + f.Aliases[i].Name, routeWords(&f.Aliases[i].Route)})
 	}
+	for i := range f.Triggers {
+		fields = append(fields, field{"trigger " + f.Triggers[i].Name, triggerWords(&f.Triggers[i])})
+	}
 	fields = append(fields, asyncFields(f.Async)...)
 	for _, name := range slices.Sorted(maps.Keys(k.Env)) {
 		fields = append(fields, field{"env " + name, screen.OneLine(k.Env[name])})
@@ -119,6 +122,21 @@ func (a *app) describe(c *client, f *function) []field {
 		fields = append(fields, field{"tag " + name, screen.OneLine(f.Tags[name])})
 	}
 	return fields
+}
+
+// triggerWords says when a trigger runs its function.
+func triggerWords(t *hearth.Trigger) string {
+	words := screen.OneLine(t.Schedule)
+	if t.Timezone != "" {
+		words += ", " + t.Timezone
+	}
+	if t.Missed != "" {
+		words += ", missed runs: " + string(t.Missed)
+	}
+	if t.Disabled {
+		words += " (disabled)"
+	}
+	return words
 }
 
 func reason(text string) string {

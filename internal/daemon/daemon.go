@@ -82,7 +82,7 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 	}
 	p := &Platform{cfg: cfg, started: time.Now(), served: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		p.listen, p.openStore, p.openSandboxes, p.openRegistry, p.awaitAsync, p.openWorker, p.openAsync, p.serve,
+		p.listen, p.openStore, p.openSandboxes, p.openRegistry, p.awaitAsync, p.openWorker, p.openAsync, p.openTriggers, p.serve,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, p.Stop())

@@ -136,8 +136,10 @@ type Function struct {
 	// defaults.
 	Async *AsyncConfig `json:"async,omitempty"`
 	// Routes are paths under /http/ at which it answers, beside /fn/NAME/.
-	Routes  []HTTPRoute `json:"routes,omitempty"`
-	Created time.Time   `json:"created"`
+	Routes []HTTPRoute `json:"routes,omitempty"`
+	// Triggers invoke $LATEST by the clock.
+	Triggers []Trigger `json:"triggers,omitempty"`
+	Created  time.Time `json:"created"`
 }
 
 // URLConfig is Lambda's FunctionUrlConfig.
@@ -148,8 +150,8 @@ type URLConfig struct {
 	LastModified time.Time `json:"lastModified"`
 }
 
-// Clone returns a deep copy, for a read-modify-write. Published versions and the
-// routes of aliases, which nobody changes, are shared.
+// Clone returns a deep copy, for a read-modify-write. Published versions, the
+// routes of aliases and the input of triggers, which nobody changes, are shared.
 func (f *Function) Clone() *Function {
 	g := *f
 	g.Latest.Config = f.Latest.Config.Clone()
@@ -157,6 +159,7 @@ func (f *Function) Clone() *Function {
 	g.Aliases = slices.Clone(f.Aliases)
 	g.Tags = maps.Clone(f.Tags)
 	g.Routes = slices.Clone(f.Routes)
+	g.Triggers = slices.Clone(f.Triggers)
 	if f.Reserved != nil {
 		n := *f.Reserved
 		g.Reserved = &n

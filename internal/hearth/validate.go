@@ -111,6 +111,9 @@ func (f *Function) Validate() error {
 	if err := validateRoutes(f.Routes); err != nil {
 		return err
 	}
+	if err := validateTriggers(f.Triggers); err != nil {
+		return err
+	}
 	return ValidateTags(f.Tags)
 }
 

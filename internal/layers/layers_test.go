@@ -24,7 +24,7 @@ func layerOf(room string) (int, bool) {
 		0: {"hearth"},
 		1: {"pool", "policy", "sandbox", "link", "store", "meter", "code", "logs", "events"},
 		2: {"worker"},
-		3: {"invoke", "async", "registry"},
+		3: {"invoke", "async", "registry", "trigger"},
 		4: {"api", "cli", "dashboard", "bench", "sim"},
 		5: {"daemon"},
 		6: {"cmd"},

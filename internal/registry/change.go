@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"hearth/internal/hearth"
@@ -288,6 +289,8 @@ func equal(a, b *hearth.Function) bool {
 		maps.Equal(a.Tags, b.Tags) &&
 		same(a.Reserved, b.Reserved) &&
 		same(a.URL, b.URL) &&
+		slices.Equal(a.Routes, b.Routes) &&
+		slices.EqualFunc(a.Triggers, b.Triggers, hearth.Trigger.Equal) &&
 		a.Async.Equal(b.Async)
 }
 

@@ -40,6 +40,7 @@ func Keys() []Key {
 		{"description", "text", "none", setDescription},
 		{"reserved", "whole number", "none", setReserved},
 		{"tags", "mapping", "none", setTags},
+		{"triggers", "list", "none", setTriggers},
 	}
 }
 

@@ -33,6 +33,8 @@ type Function struct {
 	Tags     map[string]string
 	// Routes are the paths below /http/ that the file declares.
 	Routes []hearth.HTTPRoute
+	// Triggers run the function by the clock.
+	Triggers []hearth.Trigger
 	// Notes say what is otherwise than the file has it, and why.
 	Notes []string
 

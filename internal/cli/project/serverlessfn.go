@@ -201,7 +201,10 @@ func (s *serverless) event(event *object, f *Function, payload string) {
 			f.Routes = append(f.Routes, r)
 		}
 	}
-	s.ignore(event.skip("there is no clock that calls functions", "schedule", "timer"))
+	if e, ok := event.get("schedule"); ok {
+		s.schedule(e, event.at("schedule"), f)
+	}
+	s.ignore(event.skip("write it as a schedule: - schedule: rate(5 minutes)", "timer"))
 	for _, e := range event.members {
 		if !event.used[e.key] {
 			event.used[e.key] = true
