@@ -62,7 +62,8 @@ const (
 
 // serveLoop serves request n times and returns.
 func serveLoop(b testing.TB, request, payload string, n int) {
-	s := New(Config{}, Deps{Invoker: &sameResult{hearth.Result{Payload: []byte(payload), Instance: "i00000000000a", Seq: 7}}})
+	functions := &memFunctions{functions: map[string]*hearth.Function{"hello": {Name: "hello"}}}
+	s := New(Config{}, Deps{Functions: functions, Invoker: &sameResult{hearth.Result{Payload: []byte(payload), Instance: "i00000000000a", Seq: 7}}})
 	if err := s.http.ServeConn(&loop{request: []byte(request), left: n}); err != nil {
 		b.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/hearth"
+	"hearth/internal/sigv4"
 )
 
 // urlTarget is what a request to a function URL names.
@@ -38,6 +40,10 @@ func (s *Server) serveURL(ctx *fasthttp.RequestCtx, u urlTarget) {
 		}
 	}
 	if err != nil {
+		if refusal := (*sigv4.Error)(nil); errors.As(err, &refusal) {
+			s.refuse(ctx, "", id, err)
+			return
+		}
 		s.failURL(ctx, id, t.explainURL(err))
 		return
 	}
@@ -46,6 +52,9 @@ func (s *Server) serveURL(ctx *fasthttp.RequestCtx, u urlTarget) {
 }
 
 func (s *Server) invokeURL(ctx *fasthttp.RequestCtx, c *call, t *functionTarget, u urlTarget, id string) (*hearth.Result, error) {
+	if err := s.admitURL(ctx, t); err != nil {
+		return nil, err
+	}
 	in := s.eventInput(ctx, t.name, u.prefix, u.path, u.query, id)
 	c.buildEvent(&in)
 	c.req.WantStream = true

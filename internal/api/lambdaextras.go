@@ -158,11 +158,12 @@ const (
 	invokeStream   = "RESPONSE_STREAM"
 )
 
-func (in *urlInput) check() error {
+// check wants keys to know whether there are any.
+func (in *urlInput) check(keys bool) error {
 	switch {
-	case in.AuthType == "AWS_IAM":
-		return hearth.Errorf(hearth.ErrNotImplemented, "AuthType AWS_IAM is not there yet in this version of Hearth, which checks no signatures: use NONE, and keep strangers from this address.")
-	case in.AuthType != "NONE" && in.AuthType != "":
+	case in.AuthType == authIAM && !keys:
+		return hearth.Errorf(hearth.ErrInvalid, "AuthType AWS_IAM needs access keys to check signatures with, and this platform has none: start it with hearth up --access-keys-file FILE, or use NONE and keep strangers from this address.")
+	case in.AuthType != authNone && in.AuthType != authIAM && in.AuthType != "":
 		return hearth.Errorf(hearth.ErrInvalid, "1 validation error detected: Value '%s' at 'authType' failed to satisfy constraint: Member must satisfy enum value set: [NONE, AWS_IAM]", clip(in.AuthType))
 	case in.InvokeMode != "" && in.InvokeMode != invokeBuffered && in.InvokeMode != invokeStream:
 		return hearth.Errorf(hearth.ErrInvalid, "1 validation error detected: Value '%s' at 'invokeMode' failed to satisfy constraint: Member must satisfy enum value set: [BUFFERED, RESPONSE_STREAM]", clip(in.InvokeMode))
@@ -196,7 +197,7 @@ func (s *Server) createURLConfig(r *request) error {
 		if f.URL != nil {
 			return hearth.Errorf(hearth.ErrConflict, "Failed to create function url config for [functionArn = %s]. Error message:  FunctionUrlConfig exists for this Lambda function", s.arn(f.Name, ""))
 		}
-		f.URL = &hearth.URLConfig{AuthType: "NONE", InvokeMode: in.InvokeMode, Created: now, LastModified: now}
+		f.URL = &hearth.URLConfig{AuthType: cmp.Or(in.AuthType, authNone), InvokeMode: in.InvokeMode, Created: now, LastModified: now}
 		return nil
 	})
 }
@@ -206,7 +207,11 @@ func (s *Server) updateURLConfig(r *request) error {
 		if f.URL == nil {
 			return errNoResource()
 		}
+		// Functions of this revision may be in use: they are not changed.
+		url := *f.URL
+		f.URL = &url
 		f.URL.LastModified = now
+		f.URL.AuthType = cmp.Or(in.AuthType, f.URL.AuthType)
 		f.URL.InvokeMode = cmp.Or(in.InvokeMode, f.URL.InvokeMode)
 		return nil
 	})
@@ -217,7 +222,7 @@ func (s *Server) writeURLConfig(r *request, status int, change func(*hearth.Func
 	if err := r.decode(&in); err != nil {
 		return err
 	}
-	if err := in.check(); err != nil {
+	if err := in.check(s.auth != nil); err != nil {
 		return err
 	}
 	ref, _, err := s.head(r, "A function URL")

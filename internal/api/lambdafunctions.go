@@ -163,10 +163,11 @@ func (s *Server) getFunction(r *request) error {
 	if err != nil {
 		return err
 	}
-	location := r.base() + "/hearth/v1/functions/" + f.Name + "/code"
+	query := ""
 	if v.Number != hearth.Latest {
-		location += "?version=" + v.Number
+		query = "version=" + v.Number
 	}
+	location := s.signedLink(r.host(), "/hearth/v1/functions/"+f.Name+"/code", query)
 	out := getOutput{
 		Configuration: s.configurationOfVersion(f, v, ref.Qualifier, s.stateOf(f, v)),
 		Code:          codeLocation{"S3", location},
@@ -179,11 +180,13 @@ func (s *Server) getFunction(r *request) error {
 }
 
 // base is this server's address as the client knows it.
-func (r *request) base() string {
+func (r *request) base() string { return "http://" + r.host() }
+
+func (r *request) host() string {
 	if host := r.ctx.Request.Header.Host(); len(host) > 0 {
-		return "http://" + string(host)
+		return string(host)
 	}
-	return "http://" + r.ctx.LocalAddr().String()
+	return r.ctx.LocalAddr().String()
 }
 
 func (s *Server) getConfiguration(r *request) error {

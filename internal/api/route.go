@@ -99,6 +99,9 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 	if rest, ok := bytes.CutPrefix(path, []byte(functionsPath+"/")); ok {
 		if segment, ok := bytes.CutSuffix(rest, []byte("/invocations")); ok &&
 			bytes.IndexByte(segment, '/') < 0 && ctx.IsPost() {
+			if !s.admitted(ctx, string(path)) {
+				return
+			}
 			s.invoke(ctx, segment, query)
 			return
 		}
@@ -136,6 +139,9 @@ func (s *Server) serveRest(ctx *fasthttp.RequestCtx, path string, rawQuery []byt
 	if path == "/healthz" && (ctx.IsGet() || ctx.IsHead()) {
 		ctx.SetContentType("text/plain; charset=utf-8")
 		ctx.SetBodyString("ok\n")
+		return
+	}
+	if !s.admitted(ctx, path) {
 		return
 	}
 	id := s.newID()

@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/hearth"
+	"hearth/internal/sigv4"
 )
 
 // Config of a Server. Zero fields have the defaults that are given.
@@ -30,6 +31,9 @@ type Config struct {
 	// that browsers of this machine reach and that has no other guard.
 	CheckHost    bool
 	AllowedHosts []string
+	// AccessKeys, if there are any, are those of which Lambda's API and /hearth/v1 want
+	// a signature. Without, signatures are accepted unread.
+	AccessKeys []sigv4.Key
 
 	Log *slog.Logger // one line per request at debug; slog.Default()
 
@@ -70,6 +74,7 @@ type Server struct {
 	cfg  Config
 	deps Deps
 	log  *slog.Logger
+	auth *authenticator // nil: no keys, nothing to check
 	http *fasthttp.Server
 
 	routes  []route
@@ -99,6 +104,7 @@ func New(cfg Config, deps Deps) *Server {
 		now:   time.Now, newID: hearth.NewRequestID,
 	}
 	s.log = s.cfg.Log
+	s.auth = newAuthenticator(s.cfg.AccessKeys, s.cfg.Region)
 	if s.deps.Async == nil {
 		s.deps.Async = noAsync{}
 	}

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"hearth/internal/sigv4"
 )
 
 // maxAnswerBytes bounds what is read of an answer that is not a stream.
@@ -21,6 +23,9 @@ const maxAnswerBytes = 64 << 20
 type client struct {
 	base string // such as http://127.0.0.1:9000, without a final slash
 	http *http.Client
+	// sign, if there are credentials, signs what is sent; now is its clock.
+	sign *sigv4.Signer
+	now  func() time.Time
 }
 
 // client resolves where the platform is: flag, environment, default.
@@ -36,7 +41,7 @@ func (a *app) client() (*client, error) {
 	if err != nil {
 		return nil, usagef("%s %q is not an address: write http://host:port or host:port", source, text)
 	}
-	return &client{base: base, http: a.http}, nil
+	return &client{base: base, http: a.http, sign: signer(a.Getenv), now: a.now}, nil
 }
 
 // parseEndpoint accepts a URL, host:port, or :port.
@@ -66,6 +71,9 @@ func (c *client) do(ctx context.Context, method, path string, body []byte, heade
 	}
 	for k, v := range header {
 		req.Header[k] = v
+	}
+	if c.sign != nil {
+		c.sign.SignHTTP(req, body, c.now())
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -164,6 +172,7 @@ func (c *client) refusal(resp *http.Response) error {
 	if e.message == "" {
 		return c.stranger(resp, text)
 	}
+	e.message += keyWords(resp.Header.Get("X-Amzn-Errortype"))
 	return &failure{e.exit(), e}
 }
 

@@ -15,7 +15,16 @@ the same folder brings back the same functions, also after a crash.
 
 Isolation "auto" is runc when Hearth runs as root and runc is installed. Otherwise
 functions run as plain processes of yours, without walls between them; Hearth says so
-and then refuses to listen where other machines could reach it.`
+and then refuses to listen where other machines could reach it.
+
+Without access keys anybody who reaches the address may use it: signatures are accepted
+unread. With keys, every request to Lambda's API and to /hearth/v1 must carry a valid
+signature (AWS Signature Version 4, service "lambda", any region); /healthz and function
+URLs stay open, but for those with AuthType AWS_IAM. Keys come from --access-keys-file or
+$HEARTH_ACCESS_KEYS (ID:SECRET, one per line or with commas between them) rather than from
+--access-key, which every user of this machine can read in the list of processes. The
+other commands sign with $HEARTH_ACCESS_KEY_ID and $HEARTH_SECRET_ACCESS_KEY, else with
+$AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY.`
 
 const upExample = `  # on this machine only, data under /var/lib/hearth (root) or ~/.local/share/hearth
   hearth up
@@ -28,14 +37,18 @@ const upExample = `  # on this machine only, data under /var/lib/hearth (root) o
 
 func (a *app) upCommand() *cobra.Command {
 	c := DefaultUpConfig(a.Getenv, os.Geteuid())
+	var keys accessKeys
 	cmd := &cobra.Command{
 		Use:     "up",
 		Short:   "Start a platform on this machine",
 		Long:    upLong,
 		Example: upExample,
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := c.Validate(); err != nil {
+				return usagef("%w", err)
+			}
+			if c.AccessKeys, err = keys.read(a.Getenv); err != nil {
 				return usagef("%w", err)
 			}
 			if a.Up == nil {
@@ -50,6 +63,8 @@ func (a *app) upCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.Listen, "listen", c.Listen, "`host:port` to listen on")
 	f.StringArrayVar(&c.AllowedHosts, "allowed-host", nil, "another `name` that callers may call this platform by, such as a reverse proxy's (repeatable)")
+	f.StringArrayVar(&keys.flags, "access-key", nil, "an access key `ID:SECRET` of which callers need a signature (repeatable; others see it in ps, so rather use a file)")
+	f.StringVar(&keys.file, "access-keys-file", "", "`file` of such keys, one per line (or in $"+EnvAccessKeys+")")
 	f.StringVar(&c.DataDir, "data", c.DataDir, "`folder` for functions, code and logs (default /var/lib/hearth as root, else $XDG_DATA_HOME/hearth or ~/.local/share/hearth)")
 	f.Lookup("data").DefValue = "" // help is the same for everybody
 	f.StringVar(&c.Isolation, "isolation", c.Isolation, "auto, runc or process")

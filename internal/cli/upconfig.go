@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hearth/internal/hearth"
+	"hearth/internal/sigv4"
 )
 
 // Values of UpConfig.Isolation.
@@ -31,10 +32,12 @@ type UpConfig struct {
 	// AllowedHosts are names, beside those of this machine itself, by which callers may
 	// call the platform: those of a reverse proxy.
 	AllowedHosts []string
-	DataDir      string // metadata, code and logs; made if missing
-	Isolation    string // IsolationAuto, IsolationRunc or IsolationProcess
-	MemoryMB     int    // MiB that instances may reserve together; 0 = most of the machine
-	CPUQuota     bool   // cap instances at their processor share even when others are idle
+	// AccessKeys are those of which the API wants signatures; none = it wants none.
+	AccessKeys []sigv4.Key
+	DataDir    string // metadata, code and logs; made if missing
+	Isolation  string // IsolationAuto, IsolationRunc or IsolationProcess
+	MemoryMB   int    // MiB that instances may reserve together; 0 = most of the machine
+	CPUQuota   bool   // cap instances at their processor share even when others are idle
 	// QueueLength is how many invocations of one function may wait for a slot, and
 	// QueueTimeout how long. Past either the caller is refused (429 or 503).
 	QueueLength  int

@@ -9,9 +9,9 @@ import (
 // the machine's memory in MiB, 0 if it does not tell.
 func (c *Config) cautions(addr net.Addr, limit int) []string {
 	var list []string
-	if !loopback(addr) {
+	if !loopback(addr) && len(c.AccessKeys) == 0 {
 		list = append(list, fmt.Sprintf("Nothing is authenticated: whoever can reach %s may create, change and call functions. "+
-			"Keep strangers out with a firewall or a proxy that checks who calls, or listen on 127.0.0.1.", addr))
+			"Give access keys (--access-keys-file), keep strangers out with a firewall, or listen on 127.0.0.1.", addr))
 	}
 	if limit > 0 && c.MemoryMB > limit {
 		list = append(list, fmt.Sprintf("Instances may reserve %d MB, but this machine has %d MB: before Hearth refuses, "+

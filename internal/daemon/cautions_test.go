@@ -4,6 +4,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"hearth/internal/sigv4"
 )
 
 func TestCautions(t *testing.T) {
@@ -64,5 +66,16 @@ func TestMachineMB(t *testing.T) {
 	limit := machineMB()
 	if most := mostOfTheMachine(); limit > 1024 && most >= limit {
 		t.Fatalf("%d of %d MB are given away", most, limit)
+	}
+}
+
+func TestKeysQuietTheCaution(t *testing.T) {
+	addr, err := net.ResolveTCPAddr("tcp", "[::]:9000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{AccessKeys: []sigv4.Key{{ID: "A", Secret: "0123456789abcdef"}}}
+	if got := c.cautions(addr, 0); len(got) != 0 {
+		t.Errorf("%q, want nothing", got)
 	}
 }

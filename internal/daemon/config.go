@@ -12,6 +12,7 @@ import (
 
 	"hearth/internal/hearth"
 	"hearth/internal/sandbox/cgroup"
+	"hearth/internal/sigv4"
 )
 
 // Isolation tiers that a Config may ask for.
@@ -24,7 +25,8 @@ const (
 // Config of a platform.
 type Config struct {
 	Listen       string
-	AllowedHosts []string // names by which the platform may be called, beside this machine's own
+	AllowedHosts []string    // names by which the platform may be called, beside this machine's own
+	AccessKeys   []sigv4.Key // of which the API wants signatures; none = it wants no signatures
 	DataDir      string
 	Isolation    string
 	MemoryMB     int // that instances may reserve; 0 = most of the machine

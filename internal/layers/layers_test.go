@@ -22,7 +22,7 @@ import (
 func layerOf(room string) (int, bool) {
 	for layer, rooms := range [][]string{
 		0: {"hearth"},
-		1: {"pool", "policy", "sandbox", "link", "store", "meter", "code", "logs", "events"},
+		1: {"pool", "policy", "sandbox", "link", "store", "meter", "code", "logs", "events", "sigv4"},
 		2: {"worker"},
 		3: {"invoke", "async", "registry", "trigger"},
 		4: {"api", "cli", "dashboard", "bench", "sim"},
