@@ -38,6 +38,12 @@ need mkfs.ext4 e2fsprogs
 need losetup util-linux mount
 if [ "${1:-}" = --test ]; then
   need gcc gcc libc6-dev # for the race detector
+  # Clients of Lambda's API, which the tests let loose on a platform.
+  need /usr/bin/aws awscli
+  if ! /usr/bin/python3 -c 'import boto3' 2>/dev/null; then
+    missing+=(boto3)
+    packages+=(python3-boto3)
+  fi
 fi
 if [ "${1:-}" = --bench ]; then
   need wrk wrk
