@@ -266,3 +266,25 @@ func TestPayload(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// TestClockPutBack: a due time that a wrong clock has set is given up; a rate waits for
+// its period at most, cron for three hours.
+func TestClockPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().Round(0).UTC()
+		n := newNode(function(hearth.Trigger{Name: "rate", Schedule: "rate(5 minutes)"},
+			hearth.Trigger{Name: "cron", Schedule: "0 * * * *"}, hearth.Trigger{Name: "near", Schedule: "30 * * * *"}))
+		s := New(Config{}, Deps{Functions: n, Submitter: n, Table: memTable{n}, Events: n})
+		s.reconcile(t.Context(), "f")
+		s.entries["f"]["rate"].due = begin.Add(24 * time.Hour)
+		s.entries["f"]["cron"].due = begin.Add(24 * time.Hour)
+		s.entries["f"]["near"].due = begin.Add(150 * time.Minute)
+		s.correct(begin)
+		for name, want := range map[string]time.Duration{"rate": 5 * time.Minute, "cron": time.Hour, "near": 150 * time.Minute} {
+			e := s.entries["f"][name]
+			if got := e.due.Sub(begin); got != want || e.unsaved != (name != "near") {
+				t.Errorf("%s is due in %v, want %v; unsaved %v", name, got, want, e.unsaved)
+			}
+		}
+	})
+}

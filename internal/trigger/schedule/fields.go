@@ -39,7 +39,7 @@ func masks(f []string, loc *time.Location) (*calendar, error) {
 		everyHour: s.Hour&(1<<24-1) == 1<<24-1}, nil
 }
 
-var errBothDays = errors.New("of day-of-month and day-of-week in cron(…), exactly one must be ?, such as cron(0 12 * * ? *)")
+var errBothDays = errors.New("exactly one of day-of-month and day-of-week in cron(…) must be ?, such as cron(0 12 * * ? *)")
 
 // parseAWS reads EventBridge's six fields: minutes, hours, day of month, month, day of
 // week (1 is Sunday), year.
@@ -142,7 +142,7 @@ func specialDay(dom, dow string) (func(time.Time) bool, error) {
 		return func(d time.Time) bool { return d.Weekday() == weekday && d.Day()+7 > daysIn(d) }, nil
 	}
 	if strings.ContainsAny(dom, "LW#") || strings.Contains(dow, "#") || strings.HasSuffix(dow, "L") {
-		return nil, fmt.Errorf("L, W and # stand alone in a field of cron(…): L, LW or 15W as day-of-month, L, 6L or 6#3 as day-of-week; %q %q is not understood", dom, dow)
+		return nil, fmt.Errorf("in a field of cron(…), L, W and # stand alone: L, LW or 15W as day-of-month, L, 6L or 6#3 as day-of-week; %q %q is not understood", dom, dow)
 	}
 	return nil, nil
 }
