@@ -100,6 +100,7 @@ type Deps struct {
 	Platform  Platform
 	Logs      Logs
 	Events    Events
+	Backups   Backups // nil: there are none, and it says so
 }
 
 var (

@@ -33,6 +33,8 @@ func (s *Server) hearthRoutes() []route {
 		{"GET", "/hearth/v1/dead-letters/{}", (*Server).deadLetter},
 		{"DELETE", "/hearth/v1/dead-letters/{}", (*Server).deleteDeadLetter},
 		{"POST", "/hearth/v1/dead-letters/{}/replay", (*Server).replay},
+		{"GET", "/hearth/v1/backup", (*Server).backup},
+		{"POST", restorePath, (*Server).restore},
 	}
 }
 

@@ -276,6 +276,8 @@ func bodyLimit(method, path []byte) int {
 	case bytes.HasPrefix(path, []byte(urlPrefix)), bytes.HasPrefix(path, []byte(httpPrefix)), bytes.HasPrefix(path, []byte(streamingPath)),
 		lambda && bytes.HasSuffix(rest, []byte("/invocations")):
 		return hearth.MaxPayloadBytes
+	case string(path) == restorePath:
+		return maxUploadBody
 	case lambda && (len(rest) <= 1 || bytes.HasSuffix(rest, []byte("/code"))),
 		bytes.HasPrefix(path, []byte("/hearth/v1/functions/")) && string(method) == fasthttp.MethodPut:
 		return maxUploadBody

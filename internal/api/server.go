@@ -108,6 +108,9 @@ func New(cfg Config, deps Deps) *Server {
 	if s.deps.Async == nil {
 		s.deps.Async = noAsync{}
 	}
+	if s.deps.Backups == nil {
+		s.deps.Backups = noBackups{}
+	}
 	s.routes = append(s.lambdaRoutes(), s.hearthRoutes()...)
 	s.calls.New = func() any { return new(call) }
 	s.work, s.abandon = context.WithCancel(context.Background())

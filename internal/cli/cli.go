@@ -173,7 +173,7 @@ func (a *app) commands() []*cobra.Command {
 		}
 		return cmds
 	}
-	all := grouped(groupPlatform, a.upCommand(), a.statusCommand())
+	all := grouped(groupPlatform, a.upCommand(), a.statusCommand(), a.backupCommand(), a.restoreCommand())
 	all = append(all, grouped(groupFunctions, a.deployCommand(), a.runCommand(), a.invokeCommand(), a.eventCommand(), a.burstCommand(),
 		a.listCommand(), a.showCommand(), a.deleteCommand())...)
 	all = append(all, grouped(groupVersions, a.publishCommand(), a.versionsCommand(), a.aliasCommand(), a.rollbackCommand())...)

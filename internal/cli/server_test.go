@@ -29,6 +29,8 @@ type testPlatform struct {
 	calls     map[string]int
 	versions  map[string]*publishedFunction
 	letters   []deadLetter
+	backup    []byte // what GET backup sends
+	uploaded  []byte
 }
 
 func newTestPlatform(t *testing.T) *testPlatform {
@@ -45,6 +47,7 @@ func newTestPlatform(t *testing.T) *testPlatform {
 	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", p.invoke)
 	p.handleVersions(mux)
 	p.handleAsync(mux)
+	p.handleBackups(mux)
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.requests = append(p.requests, r.Method+" "+r.URL.RequestURI())

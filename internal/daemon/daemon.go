@@ -41,6 +41,7 @@ type Platform struct {
 	worker   *worker.Worker
 	invoke   *invoke.Service
 	async    *async.Service
+	backups  *backups
 	server   *api.Server
 
 	// stops undoes what has been started, last first.
@@ -82,7 +83,7 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 	}
 	p := &Platform{cfg: cfg, started: time.Now(), served: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		p.listen, p.openStore, p.openSandboxes, p.openRegistry, p.awaitAsync, p.openWorker, p.openAsync, p.openTriggers, p.serve,
+		p.listen, p.openStore, p.openSandboxes, p.openRegistry, p.awaitAsync, p.openWorker, p.openAsync, p.openTriggers, p.openBackups, p.serve,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, p.Stop())
@@ -216,7 +217,7 @@ func (p *Platform) serve(context.Context) error {
 	p.server = api.New(api.Config{Region: p.cfg.Region, Account: p.cfg.Account,
 		CheckHost: p.cfg.checksHost(p.listener.Addr()), AllowedHosts: p.cfg.AllowedHosts, AccessKeys: p.cfg.AccessKeys,
 		AccountLimit: invoke.DefaultAccountLimit, Log: p.cfg.Log}, api.Deps{
-		Functions: p.registry, Invoker: p.invoke, Async: p.async, Platform: p, Logs: p.logs, Events: p.events,
+		Functions: p.registry, Invoker: p.invoke, Async: p.async, Platform: p, Logs: p.logs, Events: p.events, Backups: p.backups,
 	})
 	go func() { p.served <- p.server.Serve(p.listener) }()
 	p.stops = append(p.stops, stop{what: "server", drains: true, do: func(ctx context.Context) error {

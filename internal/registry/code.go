@@ -32,6 +32,7 @@ type codeKeeper struct {
 	refs    map[string]int           // digest → versions that refer to it
 	pins    map[string]int           // digest → puts and reads under way
 	doomed  map[string]chan struct{} // digest → closed when it is gone
+	holds   int                      // who wants nothing to be removed for now
 }
 
 func (k *codeKeeper) init(b blobs, logger *slog.Logger, collect bool) {
@@ -80,6 +81,24 @@ func (k *codeKeeper) keepEverything() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.collect = false
+}
+
+// hold keeps every archive until release, which then removes those that nobody needs.
+func (k *codeKeeper) hold() (release func()) {
+	k.mu.Lock()
+	k.holds++
+	k.mu.Unlock()
+	return sync.OnceFunc(func() {
+		k.mu.Lock()
+		k.holds--
+		last := k.holds == 0
+		k.mu.Unlock()
+		if last {
+			ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+			defer cancel()
+			k.collectAll(ctx)
+		}
+	})
 }
 
 // pin keeps the archive, once a removal under way has ended, until unpin.
@@ -131,7 +150,7 @@ func (k *codeKeeper) release(digest string) {
 func (k *codeKeeper) doom(digest string) chan struct{} {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.collect || k.refs[digest] > 0 || k.pins[digest] > 0 || k.doomed[digest] != nil {
+	if !k.collect || k.holds > 0 || k.refs[digest] > 0 || k.pins[digest] > 0 || k.doomed[digest] != nil {
 		return nil
 	}
 	gone := make(chan struct{})

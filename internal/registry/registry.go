@@ -104,6 +104,8 @@ type Registry struct {
 	watermark uint64
 	// removed has functions deleted here that the watch has yet to tell of.
 	removed map[string]uint64
+	// waiting has, by revision, who wants to know when the watch has told it.
+	waiting map[uint64]chan struct{}
 	states  map[string]nodeState
 	subs    subscribers
 
@@ -137,6 +139,7 @@ func open(ctx context.Context, t, last table, b blobs, cfg Config) (*Registry, e
 		table:   t,
 		last:    last,
 		removed: map[string]uint64{},
+		waiting: map[uint64]chan struct{}{},
 		states:  map[string]nodeState{},
 	}
 	r.code.init(b, cfg.Logger, !cfg.SharedStore)
@@ -265,6 +268,12 @@ func (r *Registry) hear(change store.Change, loading bool) {
 // was remembered to make up for its lag can go.
 func (r *Registry) passLocked(revision uint64) {
 	r.watermark = max(r.watermark, revision)
+	for awaited, heard := range r.waiting {
+		if awaited <= r.watermark {
+			delete(r.waiting, awaited)
+			close(heard)
+		}
+	}
 	for name, removed := range r.removed {
 		if removed <= r.watermark {
 			delete(r.removed, name)

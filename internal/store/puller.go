@@ -117,7 +117,7 @@ func (p *Puller) pull(c jetstream.Consumer, n int) ([]*Delivery, error) {
 				Message: Message{Key: p.queue.key(m.Subject()), Meta: []byte(m.Headers().Get(metaHeader)), Data: m.Data()},
 				Seq:     meta.Sequence.Stream, Time: meta.Timestamp,
 			},
-			Deliveries: int(meta.NumDelivered), msg: m,
+			Deliveries: int(meta.NumDelivered), msg: m, store: p.queue.store,
 		})
 	}
 	return list, batch.Error()
@@ -142,11 +142,14 @@ type Delivery struct {
 	Stored
 	Deliveries int // how often it was delivered since the line's state was made; 1 at first
 	msg        jetstream.Msg
+	store      *Store
 }
 
 // Ack removes the message from the queue, once the engine has answered. It works on a
 // full disk, and also when the lease is lost, as long as the message is there.
 func (d *Delivery) Ack(ctx context.Context) error {
+	d.store.removals.RLock()
+	defer d.store.removals.RUnlock()
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return wrap(d.msg.DoubleAck(ctx), "store: acknowledge")

@@ -161,6 +161,8 @@ func (q *Queue) stored(m *jetstream.RawStreamMsg) Stored {
 // Delete removes one message. It is no error if it is not there. It works on a full
 // disk.
 func (q *Queue) Delete(ctx context.Context, seq uint64) error {
+	q.store.removals.RLock()
+	defer q.store.removals.RUnlock()
 	err := q.stream.DeleteMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		if _, errGet := q.stream.GetMsg(ctx, seq); errors.Is(errGet, jetstream.ErrMsgNotFound) {
@@ -173,6 +175,8 @@ func (q *Queue) Delete(ctx context.Context, seq uint64) error {
 // Purge removes the messages of a line before seq, all of them if that is 0. Key may
 // be a wildcard. It works on a full disk.
 func (q *Queue) Purge(ctx context.Context, key string, before uint64) error {
+	q.store.removals.RLock()
+	defer q.store.removals.RUnlock()
 	options := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSubject(q.subject(key))}
 	if before > 0 {
 		options = append(options, jetstream.WithPurgeSequence(before))

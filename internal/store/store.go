@@ -60,6 +60,10 @@ type Store struct {
 
 	closed chan struct{} // closed when the connection is
 
+	// removals is locked for reading while a message is removed from a queue, and for
+	// writing while nothing may be.
+	removals sync.RWMutex
+
 	mu        sync.Mutex
 	tables    map[string]*Table
 	blobs     map[string]*Blobs
