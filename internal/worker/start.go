@@ -188,7 +188,7 @@ func (w *Worker) boot(inst *instance) error {
 	err := w.initialise(ctx, inst)
 	inst.initTook = time.Since(began)
 	if err == nil {
-		inst.peakMB(time.Now(), true)
+		inst.peakMB(time.Now(), 0)
 	}
 	return err
 }

@@ -315,6 +315,27 @@ func TestVersionsNobodyUsesAreNotStarted(t *testing.T) {
 	}
 }
 
+// A version that was drained and is of use again, as after a restore, serves at once.
+func TestAVersionThatComesBack(t *testing.T) {
+	var used atomic.Bool
+	used.Store(true)
+	w := newWorker(t, &machine{script: echo}, func(cfg *Config) { cfg.InUse = func(*hearth.Version) bool { return used.Load() } })
+	v := version("f", hearth.Exclusive, nil)
+	if _, err := w.call(v); err != nil {
+		t.Fatal(err)
+	}
+	used.Store(false)
+	w.Drain("f")
+	if _, err := w.call(v); hearth.CodeOf(err) != hearth.ErrMoved {
+		t.Fatalf("drained: %v", err)
+	}
+	used.Store(true)
+	w.call(v) // moved once more; the next try finds it open
+	if res, err := w.call(v); err != nil || res.FunctionError != "" {
+		t.Errorf("back again: %+v, %v", res, err)
+	}
+}
+
 func TestAFailedInitShowsItsLog(t *testing.T) {
 	w := newWorker(t, &machine{script: func(b *box) {
 		b.out.WriteString("cannot open the database\n")
