@@ -211,6 +211,23 @@ func (g *Group) Drain(now time.Time) (destroy []*Instance, moved []*Waiter) {
 	return destroy, g.queue.all()
 }
 
+// Reopen takes back Drain, for a version that is of use again, as after a restore. The
+// instances that were drained stay so. It does nothing, and returns false, to a group
+// that has not been drained or has been forgotten meanwhile; Pool.Group then has the
+// one to use.
+func (g *Group) Reopen() bool {
+	g.pool.mu.Lock()
+	defer g.pool.mu.Unlock()
+	if g.pool.closed || (*g.pool.index.Load())[g.version.ID()] != g {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.closed
+	g.closed = false
+	return was
+}
+
 // stack lists a version's warm instances that have a free slot. Its top serves next.
 // An instance enters when its first slot is freed, and stays where it is until it is
 // full: the top fills up while those below run dry.
