@@ -42,9 +42,36 @@ type conn struct {
 	linger atomic.Bool // the client may be sending still when we close
 	once   sync.Once
 	err    error
+
+	read, write deadline
+}
+
+// deadline is one that is set on the connection only when something waits for it, and
+// only when it has moved: a server sets three for every request, each at the price of
+// the runtime's lock on its timers. It belongs to the goroutine that serves the
+// connection.
+type deadline struct {
+	want, set time.Time
+}
+
+// deadlineSlack is by how much a deadline may be missed.
+const deadlineSlack = time.Second
+
+// moved tells whether what is set must be set anew.
+func (d *deadline) moved() bool {
+	if d.want.IsZero() || d.set.IsZero() {
+		return d.want != d.set
+	}
+	return d.want.Sub(d.set).Abs() >= deadlineSlack
 }
 
 func (c *conn) Read(p []byte) (int, error) {
+	if draining := c.s.draining.Load() != 0; draining || c.read.moved() {
+		if err := c.Conn.SetReadDeadline(c.clamp(c.read.want)); err != nil {
+			return 0, err
+		}
+		c.read.set = c.read.want
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.heard.Load() {
 		c.heard.Store(true)
@@ -52,14 +79,43 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// SetReadDeadline gives no more time than Shutdown leaves.
-func (c *conn) SetReadDeadline(t time.Time) error {
+// Write is net.Conn's.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.write.moved() {
+		if err := c.Conn.SetWriteDeadline(c.write.want); err != nil {
+			return 0, err
+		}
+		c.write.set = c.write.want
+	}
+	return c.Conn.Write(p)
+}
+
+// clamp gives no more time to read than Shutdown leaves.
+func (c *conn) clamp(t time.Time) time.Time {
 	if ns := c.s.draining.Load(); ns != 0 {
 		if last := time.Unix(0, ns); t.IsZero() || t.After(last) {
-			t = last
+			return last
 		}
 	}
-	return c.Conn.SetReadDeadline(t)
+	return t
+}
+
+// SetReadDeadline takes effect with the next Read.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.read.want = t
+	return nil
+}
+
+// SetWriteDeadline takes effect with the next Write.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.write.want = t
+	return nil
+}
+
+// SetDeadline is both.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.read.want, c.write.want = t, t
+	return nil
 }
 
 // Close closes the connection; calling it again is harmless.
@@ -69,7 +125,7 @@ func (c *conn) Close() error {
 		delete(c.s.conns, c)
 		c.s.mu.Unlock()
 		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
-			if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+			if c.Conn.SetReadDeadline(c.clamp(time.Now().Add(lingerTime))) == nil {
 				_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, lingerBytes))
 			}
 		}

@@ -157,15 +157,20 @@ func writeResult(ctx *fasthttp.RequestCtx, id string, result *hearth.Result, wan
 	ctx.Response.SetBodyRaw(result.Payload)
 }
 
+var (
+	headerInstance   = []byte("X-Hearth-Instance")
+	headerInvocation = []byte("X-Hearth-Invocation")
+)
+
 // writeInstance tells which instance has served, and how many it has now.
 func writeInstance(ctx *fasthttp.RequestCtx, result *hearth.Result) {
 	if result.Instance == "" {
 		return
 	}
 	h := &ctx.Response.Header
-	h.Set("X-Hearth-Instance", result.Instance)
-	var room [20]byte
-	h.SetBytesV("X-Hearth-Invocation", strconv.AppendUint(room[:0], result.Seq, 10))
+	var room [24]byte
+	h.SetCanonical(headerInstance, append(room[:0], result.Instance...))
+	h.SetCanonical(headerInvocation, strconv.AppendUint(room[:0], result.Seq, 10))
 	if result.Cold {
 		h.Set("X-Hearth-Cold", "1")
 	}
