@@ -110,7 +110,8 @@ func (s *Service) conclude(ctx context.Context, cfg *hearth.AsyncConfig, e *endi
 }
 
 // deliver hands the end over to one destination. A dead-letter destination gets the
-// event as it came, the others get the record. What can never be delivered is buried.
+// event as it came, the others get the record. What can never be delivered is buried,
+// and so is a failure that a subject took which no stream keeps.
 func (s *Service) deliver(ctx context.Context, destination string, e *ending, deadLetter bool) error {
 	dest, err := hearth.ParseDestination(destination)
 	if err != nil {
@@ -124,7 +125,11 @@ func (s *Service) deliver(ctx context.Context, destination string, e *ending, de
 	case hearth.ToFunction:
 		err = s.forward(ctx, dest.Function, data, e.rec)
 	case hearth.ToSubject:
-		err = s.store.Send(ctx, dest.Subject, data, headers)
+		var stored bool
+		stored, err = s.store.Send(ctx, dest.Subject, data, headers)
+		if err == nil && !stored && e.condition != hearth.ConditionSuccess {
+			return s.bury(ctx, e) // no stream kept it, and perhaps nobody listened
+		}
 	case hearth.ToDeadLetter:
 		return s.bury(ctx, e)
 	}

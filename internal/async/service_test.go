@@ -249,6 +249,29 @@ func TestDestinations(t *testing.T) {
 	}
 }
 
+// TestFailuresAreKept: a failure sent to a subject that no stream keeps is a dead
+// letter too, and a success is none.
+func TestFailuresAreKept(t *testing.T) {
+	sent, kept := function("sent"), function("kept")
+	sent.Async = &hearth.AsyncConfig{Retries: new(int), OnFailure: "nats:nobody.listens", OnSuccess: "nats:nobody.listens"}
+	kept.Async = &hearth.AsyncConfig{Retries: new(int), DeadLetter: "nats:nobody.listens", OnFailure: "nats:nobody.else"}
+	w := up(t, sent, kept)
+	w.invoke = func(_ context.Context, e *Event) (*hearth.Result, error) {
+		if string(e.Payload) == "good" {
+			return &hearth.Result{}, nil
+		}
+		return failed("E", "no"), nil
+	}
+	w.reaches(w.submit("sent", "good"), hearth.EventSucceeded)
+	for _, name := range []string{"sent", "kept"} {
+		id := w.submit(name, "bad")
+		w.reaches(id, hearth.EventDead)
+		if list := w.deadLetters(name); len(list) != 1 || list[0].ID != id {
+			t.Errorf("%s: %+v", name, list)
+		}
+	}
+}
+
 // TestRoundAndRound: functions that are each other's destinations come to an end.
 func TestRoundAndRound(t *testing.T) {
 	f, g := function("f"), function("g")

@@ -208,24 +208,26 @@ func (q *Queue) Bytes(ctx context.Context) (uint64, error) {
 }
 
 // Send publishes to a subject outside of Hearth's own. If a stream listens to it, Send
-// returns when that stream has stored it; if none does, when the engine has taken it,
-// and whoever subscribes then gets it. Headers may be nil.
-func (s *Store) Send(ctx context.Context, subject string, data []byte, headers map[string]string) error {
+// returns when that stream has stored it. If none does, stored is false: Send returns
+// when the engine has taken it, whoever subscribes then gets it, and that may be
+// nobody. Headers may be nil.
+func (s *Store) Send(ctx context.Context, subject string, data []byte, headers map[string]string) (stored bool, err error) {
 	if len(data) > int(s.nc.MaxPayload())-messageOverhead {
-		return fmt.Errorf("store: send to %s: %w: %d bytes", subject, ErrTooLarge, len(data))
+		return false, fmt.Errorf("store: send to %s: %w: %d bytes", subject, ErrTooLarge, len(data))
 	}
 	if err := s.room(len(data)); err != nil {
-		return err
+		return false, err
 	}
 	m := nats.NewMsg(subject)
 	m.Data = data
 	for k, v := range headers {
 		m.Header.Set(k, oneLine(v))
 	}
-	_, err := s.js.StreamNameBySubject(ctx, subject)
+	_, err = s.js.StreamNameBySubject(ctx, subject)
 	switch {
 	case err == nil:
 		_, err = s.js.PublishMsg(ctx, m)
+		stored = err == nil
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		// A subscriber would take a request for an acknowledgement for one of its own.
 		if err = s.nc.PublishMsg(m); err == nil {
@@ -234,7 +236,7 @@ func (s *Store) Send(ctx context.Context, subject string, data []byte, headers m
 			err = s.nc.FlushWithContext(ctx)
 		}
 	}
-	return wrap(err, "store: send to %s", subject)
+	return stored, wrap(err, "store: send to %s", subject)
 }
 
 // oneLine makes a header's value of any text.

@@ -246,27 +246,28 @@ func TestSend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Send(testContext(t), "orders.new", []byte("x"), map[string]string{"ErrorMessage": "two\nlines"}); err != nil {
-		t.Fatal(err)
+	stored, err := s.Send(testContext(t), "orders.new", []byte("x"), map[string]string{"ErrorMessage": "two\nlines"})
+	if err != nil || stored {
+		t.Fatalf("stored %v, %v", stored, err)
 	}
 	m, err := sub.NextMsgWithContext(testContext(t))
 	if err != nil || string(m.Data) != "x" || m.Header.Get("ErrorMessage") != "two lines" {
 		t.Errorf("%+v, %v", m, err)
 	}
-	if err := s.Send(testContext(t), "nobody.listens", nil, nil); err != nil {
-		t.Error(err)
+	if stored, err := s.Send(testContext(t), "nobody.listens", nil, nil); err != nil || stored {
+		t.Errorf("stored %v, %v", stored, err)
 	}
 	if _, err := s.js.CreateStream(testContext(t), jetstream.StreamConfig{Name: "S", Subjects: []string{"kept.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Send(testContext(t), "kept.x", []byte("x"), nil); err != nil {
-		t.Error(err)
+	if stored, err := s.Send(testContext(t), "kept.x", []byte("x"), nil); err != nil || !stored {
+		t.Errorf("stored %v, %v", stored, err)
 	}
 	if got, err := s.js.Stream(testContext(t), "S"); err != nil || got.CachedInfo().State.Msgs != 1 {
 		t.Errorf("%v, %v", got, err)
 	}
-	if err := s.Send(testContext(t), "bad subject", nil, nil); err == nil {
-		t.Errorf("bad subject: %v", err)
+	if stored, err := s.Send(testContext(t), "bad subject", nil, nil); err == nil || stored {
+		t.Errorf("bad subject: stored %v, %v", stored, err)
 	}
 }
 
