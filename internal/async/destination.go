@@ -90,6 +90,15 @@ func asJSON(payload []byte) json.RawMessage {
 	return text
 }
 
+// role is what a destination is to a function. One destination may have several.
+type role string
+
+const (
+	roleSuccess    role = "success"
+	roleFailure    role = "failure"
+	roleDeadLetter role = "deadletter"
+)
+
 // conclude takes an event's end to where it must go. When it returns nil that is
 // durable, and the event may leave the queue. Doing it again does little harm: within
 // two minutes none.
@@ -98,32 +107,32 @@ func (s *Service) conclude(ctx context.Context, cfg *hearth.AsyncConfig, e *endi
 		cfg = &hearth.AsyncConfig{}
 	}
 	if e.condition == hearth.ConditionSuccess {
-		return s.deliver(ctx, cfg.OnSuccess, e, false)
+		return s.deliver(ctx, cfg.OnSuccess, e, roleSuccess)
 	}
 	if cfg.OnFailure == "" && cfg.DeadLetter == "" {
 		return s.bury(ctx, e)
 	}
-	if err := s.deliver(ctx, cfg.OnFailure, e, false); err != nil {
+	if err := s.deliver(ctx, cfg.OnFailure, e, roleFailure); err != nil {
 		return err
 	}
-	return s.deliver(ctx, cfg.DeadLetter, e, true)
+	return s.deliver(ctx, cfg.DeadLetter, e, roleDeadLetter)
 }
 
 // deliver hands the end over to one destination. A dead-letter destination gets the
 // event as it came, the others get the record. What can never be delivered is buried,
 // and so is a failure that a subject took which no stream keeps.
-func (s *Service) deliver(ctx context.Context, destination string, e *ending, deadLetter bool) error {
+func (s *Service) deliver(ctx context.Context, destination string, e *ending, as role) error {
 	dest, err := hearth.ParseDestination(destination)
 	if err != nil {
 		return s.undeliverable(ctx, destination, e, err)
 	}
 	data, headers := e.rec.Payload, e.attributes()
-	if !deadLetter {
+	if as != roleDeadLetter {
 		data, headers = s.encodeEnding(e), nil
 	}
 	switch dest.Kind {
 	case hearth.ToFunction:
-		err = s.forward(ctx, dest.Function, data, e.rec)
+		err = s.forward(ctx, dest.Function, data, e.rec, e.rec.onceName("to/"+string(as)+"/"+destination))
 	case hearth.ToSubject:
 		var stored bool
 		stored, err = s.store.Send(ctx, dest.Subject, data, headers)
@@ -153,9 +162,9 @@ func (e *ending) attributes() map[string]string {
 
 var errTooManyHops = errors.New("the functions are each other's destinations, and it went round 16 times")
 
-// forward submits an event of another function. Its id follows from the first event's,
-// so that doing it twice is noticed.
-func (s *Service) forward(ctx context.Context, to hearth.FunctionRef, payload []byte, from *record) error {
+// forward submits an event of another function. Once names this delivery, so that
+// doing it twice is noticed.
+func (s *Service) forward(ctx context.Context, to hearth.FunctionRef, payload []byte, from *record, once string) error {
 	if from.Hops >= maxHops {
 		return errTooManyHops
 	}
@@ -168,7 +177,7 @@ func (s *Service) forward(ctx context.Context, to hearth.FunctionRef, payload []
 		Progress: Progress{Accepted: time.Now()},
 		Hops:     from.Hops + 1,
 	}
-	return s.enqueue(ctx, &rec, from.onceName("to/"+to.Name))
+	return s.enqueue(ctx, &rec, once)
 }
 
 // permanent tells errors that trying again does not cure.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -268,6 +270,38 @@ func TestFailuresAreKept(t *testing.T) {
 		w.reaches(id, hearth.EventDead)
 		if list := w.deadLetters(name); len(list) != 1 || list[0].ID != id {
 			t.Errorf("%s: %+v", name, list)
+		}
+	}
+}
+
+// TestOneFunctionInTwoRoles: a function that is both destinations of a failure gets
+// both, and so do two qualifiers of one function.
+func TestOneFunctionInTwoRoles(t *testing.T) {
+	f, g := function("f"), function("g")
+	f.Async = &hearth.AsyncConfig{Retries: new(int), OnFailure: "sink", DeadLetter: "sink"}
+	g.Async = &hearth.AsyncConfig{Retries: new(int), OnFailure: "sink:prod", DeadLetter: "sink:dev"}
+	w := up(t, f, g, function("sink"))
+	got := make(chan string, 10)
+	w.invoke = func(_ context.Context, e *Event) (*hearth.Result, error) {
+		if e.Function != "sink" {
+			return failed("E", "no"), nil
+		}
+		got <- e.Qualifier + " " + strconv.FormatBool(string(e.Payload) == "bad")
+		return &hearth.Result{}, nil
+	}
+	for name, want := range map[string][]string{"f": {" false", " true"}, "g": {"dev true", "prod false"}} {
+		w.submit(name, "bad")
+		var list []string
+		for range 2 {
+			select {
+			case what := <-got:
+				list = append(list, what)
+			case <-testContext(t).Done():
+				t.Fatalf("%s: only %q came", name, list)
+			}
+		}
+		if slices.Sort(list); !slices.Equal(list, want) {
+			t.Errorf("%s: %q, want %q", name, list, want)
 		}
 	}
 }
