@@ -98,7 +98,12 @@ func (s *Service) Replay(ctx context.Context, key uint64) (id string, err error)
 	if _, _, err := s.deps.Functions.Resolve(rec.Function, rec.Qualifier); err != nil {
 		return "", err
 	}
-	again := record{Event: rec.Event, Progress: Progress{Accepted: time.Now()}}
+	// A new life is later than the one before, also when the clock went back meanwhile.
+	accepted := time.Now()
+	if old := rec.Accepted.Add(time.Millisecond); accepted.Before(old) {
+		accepted = old
+	}
+	again := record{Event: rec.Event, Progress: Progress{Accepted: accepted}}
 	if err := s.enqueue(ctx, &again, ""); err != nil {
 		return "", storeError(err, "replay dead letter of "+rec.Function)
 	}

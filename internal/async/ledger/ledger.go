@@ -5,6 +5,7 @@
 package ledger
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -65,8 +66,9 @@ func hashOf(id string) uint64 {
 
 func bucketOf(id string) int64 { return int64(hashOf(id) % Buckets) }
 
-// Put keeps the status under its id. It takes the place of an older event when there
-// is no other: one that has ended if possible.
+// Put keeps the status under its id, unless what is there is a later one of the same
+// event: those who write do not wait for each other. It takes the place of an older
+// event when there is no other: one that has ended if possible.
 func (l *Ledger) Put(s *hearth.EventStatus) error {
 	entry, err := encode(s)
 	if err != nil {
@@ -80,22 +82,50 @@ func (l *Ledger) Put(s *hearth.EventStatus) error {
 	if _, err := l.file.ReadAt(page[:], bucket*bucketSize); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	slot := place(&page, s.ID)
+	slot, known := place(&page, s.ID)
+	if known != nil && earlier(s, known) {
+		return nil
+	}
 	if _, err := l.file.WriteAt(entry[:], bucket*bucketSize+int64(slot*entrySize)); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	return nil
 }
 
-// place chooses the entry for id: its own, an empty one, or the one missed least.
-func place(page *[bucketSize]byte, id string) int {
+// earlier tells whether a comes before b in the life of an event. A replayed event has
+// a new life, which begins when it is accepted. Times are compared in milliseconds:
+// that is what is left of them on disk.
+func earlier(a, b *hearth.EventStatus) bool {
+	return cmp.Or(
+		cmp.Compare(a.Accepted.UnixMilli(), b.Accepted.UnixMilli()),
+		cmp.Compare(a.Attempt, b.Attempt),
+		cmp.Compare(rank(a.State), rank(b.State)),
+	) < 0
+}
+
+// rank orders the states that follow each other with the same number of attempts.
+func rank(state hearth.EventState) int {
+	switch state {
+	case hearth.EventRetrying: // before it is queued again
+		return 0
+	case hearth.EventQueued:
+		return 1
+	case hearth.EventRunning:
+		return 2
+	}
+	return 3
+}
+
+// place chooses the entry for id: its own, with what it says, an empty one, or the one
+// missed least.
+func place(page *[bucketSize]byte, id string) (slot int, known *hearth.EventStatus) {
 	best, bestAge, bestEnded := 0, int64(0), false
 	for i := range perBucket {
 		entry := page[i*entrySize : (i+1)*entrySize]
 		ended, age := true, int64(0)
-		if text, ok := textOf(entry); ok {
-			if isOf(entry, text, id) {
-				return i
+		if _, ok := textOf(entry); ok {
+			if s, ok := decode(entry, id); ok {
+				return i, &s
 			}
 			ended, age = entry[6] != 0, int64(binary.LittleEndian.Uint64(entry[8:]))
 		}
@@ -103,7 +133,7 @@ func place(page *[bucketSize]byte, id string) int {
 			best, bestAge, bestEnded = i, age, ended
 		}
 	}
-	return best
+	return best, nil
 }
 
 // textOf is an entry's JSON; false if the entry is empty or broken.
@@ -115,16 +145,7 @@ func textOf(entry []byte) ([]byte, bool) {
 	return entry[headSize : headSize+n], true
 }
 
-// isOf tells whether the entry is that of the id; hashes alone may agree by chance.
-func isOf(entry, text []byte, id string) bool {
-	if binary.LittleEndian.Uint64(entry[16:]) != hashOf(id) {
-		return false
-	}
-	var s hearth.EventStatus
-	return json.Unmarshal(text, &s) == nil && s.ID == id
-}
-
-// Get returns what was put last under id.
+// Get returns the latest that was put under id.
 func (l *Ledger) Get(id string) (hearth.EventStatus, error) {
 	bucket := bucketOf(id)
 	lock := &l.locks[bucket%locks]
@@ -201,10 +222,11 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
+// decode reads the entry if it is that of the id; hashes alone may agree by chance.
 func decode(entry []byte, id string) (s hearth.EventStatus, ok bool) {
 	text, ok := textOf(entry)
-	if !ok || !isOf(entry, text, id) {
+	if !ok || binary.LittleEndian.Uint64(entry[16:]) != hashOf(id) {
 		return s, false
 	}
-	return s, json.Unmarshal(text, &s) == nil
+	return s, json.Unmarshal(text, &s) == nil && s.ID == id
 }

@@ -64,6 +64,40 @@ func TestLongErrorsAreShortened(t *testing.T) {
 	}
 }
 
+// TestLateNews: in whatever order the states of an event are put, the last one of its
+// life stays; a replay begins a new life.
+func TestLateNews(t *testing.T) {
+	var life []*hearth.EventStatus
+	for i, step := range []struct {
+		state    hearth.EventState
+		attempt  int
+		accepted int64
+	}{
+		{hearth.EventQueued, 0, 1}, {hearth.EventRetrying, 1, 1}, {hearth.EventQueued, 1, 1}, {hearth.EventRetrying, 2, 1},
+		{hearth.EventQueued, 2, 1}, {hearth.EventDead, 2, 1}, {hearth.EventQueued, 0, 2}, {hearth.EventSucceeded, 1, 2},
+	} {
+		s := status("a", step.state, int64(i))
+		s.Attempt, s.Accepted = step.attempt, time.Unix(step.accepted, 0).UTC()
+		life = append(life, s)
+	}
+	l := open(t, filepath.Join(t.TempDir(), "events"))
+	rapid.Check(t, func(rt *rapid.T) {
+		if err := l.Remove("a"); err != nil {
+			rt.Fatal(err)
+		}
+		last := -1
+		for _, i := range rapid.Permutation([]int{0, 1, 2, 3, 4, 5, 6, 7}).Draw(rt, "order") {
+			if err := l.Put(life[i]); err != nil {
+				rt.Fatal(err)
+			}
+			last = max(last, i)
+			if got, err := l.Get("a"); err != nil || got != *life[last] {
+				rt.Fatalf("after step %d: %+v, %v, want step %d", i, got, err, last)
+			}
+		}
+	})
+}
+
 // TestFullBucket: events that have ended make room first, the oldest of them first.
 func TestFullBucket(t *testing.T) {
 	l := open(t, filepath.Join(t.TempDir(), "events"))
