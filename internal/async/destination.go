@@ -2,8 +2,10 @@ package async
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -162,8 +164,17 @@ func (e *ending) attributes() map[string]string {
 
 var errTooManyHops = errors.New("the functions are each other's destinations, and it went round 16 times")
 
+// idOf is a request id that follows from a name: a UUID of version 8 (RFC 9562).
+func idOf(name string) string {
+	b := sha256.Sum256([]byte(name))
+	b[6] = b[6]&0x0f | 0x80
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
 // forward submits an event of another function. Once names this delivery, so that
-// doing it twice is noticed.
+// doing it twice is noticed; the new event's id follows from it, so that both are one
+// event also when the engine has forgotten the name.
 func (s *Service) forward(ctx context.Context, to hearth.FunctionRef, payload []byte, from *record, once string) error {
 	if from.Hops >= maxHops {
 		return errTooManyHops
@@ -172,7 +183,7 @@ func (s *Service) forward(ctx context.Context, to hearth.FunctionRef, payload []
 		return err
 	}
 	rec := record{
-		Event: Event{ID: hearth.NewRequestID(), Function: to.Name, Qualifier: to.Qualifier, Payload: payload,
+		Event: Event{ID: idOf(once), Function: to.Name, Qualifier: to.Qualifier, Payload: payload,
 			TraceID: from.TraceID, InvokedARN: hearth.FunctionARN(s.cfg.Region, s.cfg.Account, to.Name, to.Qualifier)},
 		Progress: Progress{Accepted: time.Now()},
 		Hops:     from.Hops + 1,

@@ -180,19 +180,17 @@ func (s *Service) submit(ctx context.Context, e *Event, once string) error {
 	return storeError(s.enqueue(ctx, &rec, once), "accept the event")
 }
 
-// enqueue makes rec an event that can be attempted now.
+// enqueue makes rec an event that can be attempted now. One that the engine remembers
+// under the name once changes nothing.
 func (s *Service) enqueue(ctx context.Context, rec *record, once string) error {
 	rec.Accepted = fromMillis(millis(rec.Accepted))
-	status := rec.status(hearth.EventQueued, rec.Accepted)
-	s.note(&status) // before it can run
 	m := rec.message(rec.Function, false)
 	m.Once = once
-	if _, err := s.queue.Publish(ctx, m); err != nil {
-		if errRemove := s.ledger.Remove(rec.ID); errRemove != nil {
-			s.cfg.Log.Warn("async: status file", "error", errRemove)
-		}
+	if duplicate, err := s.queue.PublishOnce(ctx, m); err != nil || duplicate {
 		return err
 	}
+	status := rec.status(hearth.EventQueued, rec.Accepted)
+	s.note(&status) // it may have run by now: then this is no news
 	s.tally.of(rec.Function).accepted.add(time.Now())
 	s.poke(rec.Function)
 	return nil

@@ -306,6 +306,36 @@ func TestOneFunctionInTwoRoles(t *testing.T) {
 	}
 }
 
+// TestForwardedTwice: an end that is delivered again, as after a crash, is one event
+// with one status.
+func TestForwardedTwice(t *testing.T) {
+	w := up(t, function("f"), function("sink"))
+	rec := record{Event: Event{ID: "first", Function: "f", Payload: []byte("1")}, Progress: Progress{Accepted: time.Now(), Attempts: 1}}
+	end := &ending{rec: &rec, now: time.Now(), condition: hearth.ConditionSuccess, result: &hearth.Result{}}
+	id := idOf(rec.onceName("to/success/sink"))
+	for range 3 {
+		if err := w.deliver(testContext(t), "sink", end, roleSuccess); err != nil {
+			t.Fatal(err)
+		}
+		w.reaches(id, hearth.EventSucceeded)
+	}
+	if b, err := w.Backlog(testContext(t), "sink"); err != nil || b.Accepted != 1 || w.count(id) != 1 {
+		t.Errorf("%+v, %v; %d attempts", b, err, w.count(id))
+	}
+	if n := w.count(id); n != len(w.order) || len(id) != len(hearth.NewRequestID()) {
+		t.Errorf("%d attempts of %s, %d in all", n, id, len(w.order))
+	}
+	for range 2 {
+		if err := w.SubmitOnce(testContext(t), Event{ID: "beat", Function: "f"}); err != nil {
+			t.Fatal(err)
+		}
+		w.reaches("beat", hearth.EventSucceeded)
+	}
+	if b, err := w.Backlog(testContext(t), "f"); err != nil || b.Accepted != 1 {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
+
 // TestRoundAndRound: functions that are each other's destinations come to an end.
 func TestRoundAndRound(t *testing.T) {
 	f, g := function("f"), function("g")

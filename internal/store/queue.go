@@ -109,14 +109,29 @@ func (q *Queue) MaxMessage() int { return int(q.store.nc.MaxPayload()) - message
 // stored, when the answer was lost; it never happens that a message is lost without
 // an error. ErrFull: there is no room; ErrTooLarge: larger than MaxMessage.
 func (q *Queue) Publish(ctx context.Context, m Message) (uint64, error) {
+	ack, err := q.publish(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// PublishOnce is Publish, and tells whether a message of m.Once was there already: then
+// this one was not stored.
+func (q *Queue) PublishOnce(ctx context.Context, m Message) (duplicate bool, err error) {
+	ack, err := q.publish(ctx, m)
+	return err == nil && ack.Duplicate, err
+}
+
+func (q *Queue) publish(ctx context.Context, m Message) (*jetstream.PubAck, error) {
 	size := len(m.Data) + len(m.Meta)
 	if most := q.MaxMessage(); size > most {
-		return 0, fmt.Errorf("store: queue %s: %w: %d bytes, and it takes %d (max_payload of the engine)", q.name, ErrTooLarge, size, most)
+		return nil, fmt.Errorf("store: queue %s: %w: %d bytes, and it takes %d (max_payload of the engine)", q.name, ErrTooLarge, size, most)
 	}
 	claim := int64(size + messageOverhead)
 	defer q.unsettled.Add(-claim)
 	if err := q.store.room(int(q.unsettled.Add(claim))); err != nil {
-		return 0, err
+		return nil, err
 	}
 	msg := &nats.Msg{Subject: q.subject(m.Key), Data: m.Data, Header: nats.Header{}}
 	if m.Meta != nil {
@@ -126,10 +141,7 @@ func (q *Queue) Publish(ctx context.Context, m Message) (uint64, error) {
 		msg.Header[jetstream.MsgIDHeader] = []string{m.Once}
 	}
 	ack, err := q.store.js.PublishMsg(ctx, msg)
-	if err != nil {
-		return 0, wrap(err, "store: publish to queue %s", q.name)
-	}
-	return ack.Sequence, nil
+	return ack, wrap(err, "store: publish to queue %s", q.name)
 }
 
 // Next returns the first message of the line at or after seq, or ErrNotFound. Key may

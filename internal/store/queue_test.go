@@ -239,6 +239,19 @@ func TestLargeMessages(t *testing.T) {
 	}
 }
 
+// TestPublishOnce: the second message of a name is not stored, and its sender is told.
+func TestPublishOnce(t *testing.T) {
+	q := openQueue(t, openIn(t, t.TempDir()), WorkQueue)
+	for _, want := range []bool{false, true, true} {
+		if duplicate, err := q.PublishOnce(testContext(t), Message{Key: "a", Once: "id"}); err != nil || duplicate != want {
+			t.Errorf("duplicate %v, %v, want %v", duplicate, err, want)
+		}
+	}
+	if counts, err := q.Counts(testContext(t), "a"); err != nil || counts["a"] != 1 {
+		t.Errorf("%v, %v", counts, err)
+	}
+}
+
 // TestSend: a subject that a stream listens to, and one that nobody does.
 func TestSend(t *testing.T) {
 	s := openIn(t, t.TempDir())
