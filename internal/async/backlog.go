@@ -99,50 +99,62 @@ func (s *Service) Backlog(ctx context.Context, function string) (hearth.Backlog,
 	if err := hearth.ValidateName(function); err != nil {
 		return hearth.Backlog{}, err
 	}
-	queued, err := s.queue.Counts(ctx, function)
-	var later, dead map[string]uint64
-	if err == nil {
-		later, err = s.later.Counts(ctx, "*."+function)
-	}
-	if err == nil {
-		dead, err = s.dead.Counts(ctx, function)
-	}
+	n, err := s.census(ctx, function, "*."+function)
 	if err != nil {
 		return hearth.Backlog{}, storeError(err, "count the events")
 	}
-	var waiting uint64
-	for _, n := range later {
-		waiting += n
+	return s.backlog(ctx, function, &n)
+}
+
+// census is how many events of each function are where.
+type census struct{ queued, waiting, dead map[string]uint64 }
+
+// census counts the lines of line and the lanes of lane; both may be wildcards. An
+// event that moves is for a moment in both places and never in neither. So that none
+// is missed, it must be counted where it comes from before it is counted where it goes:
+// from a lane to the queue, and from there to a lane or to the dead letters.
+func (s *Service) census(ctx context.Context, line, lane string) (n census, err error) {
+	before, err := s.waiting(ctx, lane)
+	if err != nil {
+		return n, err
 	}
-	return s.backlog(ctx, function, queued[function], waiting, dead[function])
+	if n.queued, err = s.queue.Counts(ctx, line); err != nil {
+		return n, err
+	}
+	if n.waiting, err = s.waiting(ctx, lane); err != nil {
+		return n, err
+	}
+	for function, waited := range before {
+		n.waiting[function] = max(n.waiting[function], waited)
+	}
+	n.dead, err = s.dead.Counts(ctx, line)
+	return n, err
+}
+
+// waiting counts what is in the lanes of each function.
+func (s *Service) waiting(ctx context.Context, lane string) (map[string]uint64, error) {
+	lanes, err := s.later.Counts(ctx, lane)
+	waiting := map[string]uint64{}
+	for key, n := range lanes {
+		if function, _, err := parseLaneKey(key); err == nil {
+			waiting[function] += n
+		}
+	}
+	return waiting, err
 }
 
 // Backlogs tells of every function that has events somewhere, or had any since the
 // platform started; sorted by name.
 func (s *Service) Backlogs(ctx context.Context) ([]hearth.Backlog, error) {
-	queued, err := s.queue.Counts(ctx, ">")
-	var lanes, dead map[string]uint64
-	if err == nil {
-		lanes, err = s.later.Counts(ctx, ">")
-	}
-	if err == nil {
-		dead, err = s.dead.Counts(ctx, ">")
-	}
+	n, err := s.census(ctx, ">", ">")
 	if err != nil {
 		return nil, storeError(err, "count the events")
 	}
-	names, waiting := map[string]bool{}, map[string]uint64{}
-	for key, n := range lanes {
-		if function, _, err := parseLaneKey(key); err == nil {
-			names[function] = true
-			waiting[function] += n
+	names := map[string]bool{}
+	for _, counts := range []map[string]uint64{n.queued, n.waiting, n.dead} {
+		for name := range counts {
+			names[name] = true
 		}
-	}
-	for name := range queued {
-		names[name] = true
-	}
-	for name := range dead {
-		names[name] = true
 	}
 	s.tally.functions.Range(func(name, _ any) bool {
 		names[name.(string)] = true
@@ -150,7 +162,7 @@ func (s *Service) Backlogs(ctx context.Context) ([]hearth.Backlog, error) {
 	})
 	list := make([]hearth.Backlog, 0, len(names))
 	for name := range names {
-		b, err := s.backlog(ctx, name, queued[name], waiting[name], dead[name])
+		b, err := s.backlog(ctx, name, &n)
 		if err != nil {
 			return nil, err
 		}
@@ -161,9 +173,9 @@ func (s *Service) Backlogs(ctx context.Context) ([]hearth.Backlog, error) {
 }
 
 // backlog completes the counts. What is being attempted is still in the queue.
-func (s *Service) backlog(ctx context.Context, function string, inQueue, waiting, dead uint64) (hearth.Backlog, error) {
-	now, t := time.Now(), s.tally.peek(function)
-	b := hearth.Backlog{Function: function, Running: s.holds.count(function), Retrying: waiting, DeadLetters: dead,
+func (s *Service) backlog(ctx context.Context, function string, n *census) (hearth.Backlog, error) {
+	now, t, inQueue := time.Now(), s.tally.peek(function), n.queued[function]
+	b := hearth.Backlog{Function: function, Running: s.holds.count(function), Retrying: n.waiting[function], DeadLetters: n.dead[function],
 		Succeeded: t.succeeded.Load(), Retries: t.retries.Load(), Dead: t.dead.Load()}
 	b.Accepted, b.AcceptedPerSecond = t.accepted.read(now)
 	_, b.FinishedPerSecond = t.finished.read(now)

@@ -207,6 +207,40 @@ func TestRestartAmidRetries(t *testing.T) {
 	}
 }
 
+// TestBacklogMissesNothing: an event that goes to a lane or back to the queue while the
+// counting goes on is in the count.
+func TestBacklogMissesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.functions["f"] = function("f")
+	w.open(Config{})
+	rec := record{Event: Event{ID: "mover", Function: "f"}, Progress: Progress{Accepted: time.Now()}}
+	at, to := w.queue, w.later
+	key := map[*store.Queue]string{w.queue: "f", w.later: laneKey("f", time.Second)}
+	seq, err := at.Publish(testContext(t), rec.message(key[at], false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			next, err := to.Publish(testContext(t), rec.message(key[to], false))
+			if err == nil {
+				err = at.Delete(testContext(t), seq)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			seq = next
+		})
+		b, err := w.Backlog(testContext(t), "f")
+		if err != nil || b.Queued+b.Retrying == 0 {
+			t.Errorf("%+v, %v", b, err)
+		}
+		wg.Wait()
+		at, to = to, at
+	}
+}
+
 func TestDestinations(t *testing.T) {
 	f, g, sink := function("f"), function("g"), function("sink")
 	f.Async = &hearth.AsyncConfig{Retries: new(int), OnSuccess: hearth.FunctionARN("eu-west-1", "123456789012", "sink", ""),
