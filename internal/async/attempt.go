@@ -117,7 +117,7 @@ func judge(rec *record, result *hearth.Result, err error) Outcome {
 	}
 	var doc hearth.FailureDoc
 	if json.Unmarshal(result.Payload, &doc) == nil && doc.ErrorType+doc.ErrorMessage != "" {
-		rec.ErrorType, rec.Error = clip(doc.ErrorType, 128), clip(doc.ErrorMessage, maxErrorBytes)
+		rec.ErrorType, rec.Error = clip(doc.ErrorType, maxErrorTypeBytes), clip(doc.ErrorMessage, maxErrorBytes)
 	} else {
 		rec.ErrorType, rec.Error = result.FunctionError, clip(string(result.Payload), maxErrorBytes)
 	}
@@ -152,6 +152,9 @@ func (s *Service) settle(held *hold, cfg *hearth.AsyncConfig, decision Decision,
 		if s.ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, store.ErrTooLarge) && lighten(end, &decision) {
+			continue // to try the same again cures nothing
+		}
 		s.cfg.Log.Warn("async: cannot write down what came of an event, will try again",
 			"function", end.rec.Function, "request", end.rec.ID, "error", err)
 		select {
@@ -161,6 +164,26 @@ func (s *Service) settle(held *hold, cfg *hearth.AsyncConfig, decision Decision,
 		}
 	}
 	s.settled(held, decision, end)
+}
+
+// lighten makes the outcome of an event smaller that is larger than the engine takes,
+// one step at a time: the error's text goes first, then the next attempt, and at last
+// all but the payload. It returns false when nothing is left to go. Events are accepted
+// only with room to spare, so this is for those from before a smaller max_payload.
+func lighten(end *ending, decision *Decision) bool {
+	rec := end.rec
+	switch {
+	case rec.Error != "":
+		rec.Error = ""
+	case decision.Verdict == Retry:
+		*decision = Decision{Verdict: Bury, Condition: hearth.ConditionRejected}
+		end.condition = hearth.ConditionRejected
+	case rec.ErrorType != "" || rec.ClientContext != nil || rec.TraceID != "" || rec.InvokedARN != "":
+		rec.ErrorType, rec.ClientContext, rec.TraceID, rec.InvokedARN = "", nil, "", ""
+	default:
+		return false
+	}
+	return true
 }
 
 // write makes durable what follows from a decision.

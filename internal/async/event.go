@@ -15,6 +15,13 @@ import (
 // 1 KB of it is a dead letter's ErrorMessage).
 const maxErrorBytes = 1024
 
+// metaRoom is how much an event may grow after it was accepted: by the last error's
+// text and type, whose characters may take six bytes each as JSON, and by numbers.
+const metaRoom = 6*(maxErrorBytes+maxErrorTypeBytes) + 512
+
+// maxErrorTypeBytes of the last error's type stay with the event.
+const maxErrorTypeBytes = 128
+
 // maxHops bounds how often one event's end may be another one's beginning: functions
 // that are each other's destination would go round for ever (Lambda stops at 16 too).
 const maxHops = 16

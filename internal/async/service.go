@@ -3,6 +3,7 @@ package async
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -186,6 +187,9 @@ func (s *Service) enqueue(ctx context.Context, rec *record, once string) error {
 	rec.Accepted = fromMillis(millis(rec.Accepted))
 	m := rec.message(rec.Function, false)
 	m.Once = once
+	if most := s.queue.MaxMessage(); len(m.Meta)+len(m.Data)+metaRoom > most {
+		return fmt.Errorf("async: %w: %d bytes, and with what may be added the engine takes %d", store.ErrTooLarge, len(m.Meta)+len(m.Data), most-metaRoom)
+	}
 	if duplicate, err := s.queue.PublishOnce(ctx, m); err != nil || duplicate {
 		return err
 	}

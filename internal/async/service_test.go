@@ -1,6 +1,7 @@
 package async
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -379,6 +380,39 @@ func TestRoundAndRound(t *testing.T) {
 	eventually(t, "the round ends", func() bool { return len(w.deadLetters("")) == 1 })
 	if n := len(w.order); n != maxHops+1 {
 		t.Errorf("%d invocations", n)
+	}
+}
+
+// TestOutcomeTooLarge: an event that was accepted when the engine took larger ones
+// comes to an end, with its payload, even if what is known of it does not fit.
+func TestOutcomeTooLarge(t *testing.T) {
+	f := function("f")
+	f.Async = &hearth.AsyncConfig{Retries: new(int)}
+	w := up(t, f, function("again"))
+	w.invoke = func(context.Context, *Event) (*hearth.Result, error) {
+		return failed("E", strings.Repeat("<", 2*maxErrorBytes)), nil
+	}
+	for name, spare := range map[string]int{"f": 1000, "again": 0} {
+		rec := record{Event: Event{ID: name, Function: name, ClientContext: make([]byte, 3000)}, Progress: Progress{Accepted: time.Now()}}
+		rec.Payload = bytes.Repeat([]byte("x"), w.queue.MaxMessage()-spare-len(encodeMeta(rec.meta())))
+		if err := w.enqueue(testContext(t), &rec, ""); !errors.Is(err, store.ErrTooLarge) {
+			t.Fatalf("there is no room for its errors, but: %v", err)
+		}
+		queued := rec.status(hearth.EventQueued, time.Now())
+		w.note(&queued)
+		if _, err := w.queue.Publish(testContext(t), rec.message(name, false)); err != nil {
+			t.Fatal(err)
+		}
+		w.poke(name)
+		w.reaches(name, hearth.EventDead)
+		list := w.deadLetters(name)
+		if len(list) != 1 || list[0].Size != len(rec.Payload) || list[0].Error != "" {
+			t.Fatalf("%s: %+v", name, list)
+		}
+		d, err := w.DeadLetter(testContext(t), list[0].Key)
+		if err != nil || !bytes.Equal(d.Payload, rec.Payload) || (len(d.ClientContext) > 0) != (spare > 0) {
+			t.Errorf("%s: %d bytes of payload, %d of context, %v", name, len(d.Payload), len(d.ClientContext), err)
+		}
 	}
 }
 
