@@ -74,7 +74,7 @@ func (s *Service) poke(function string) {
 
 // dispatch gives turns for as long as the gate allows.
 func (s *Service) dispatch() {
-	for !s.stopping.Load() {
+	for !s.stopping.Load() && !s.paused.Load() {
 		turn, ok := s.gate.Next(s.terms)
 		if !ok {
 			return
@@ -114,7 +114,7 @@ func (s *Service) takeTurn(turn Turn) {
 	s.gate.Pulled(turn, len(list))
 	s.dispatch()
 	for _, d := range list {
-		if !s.begin(func() { s.attempt(turn, d) }) {
+		if s.paused.Load() || !s.begin(func() { s.attempt(turn, d) }) {
 			s.release(d)
 			s.gate.Done(turn)
 		}

@@ -49,6 +49,7 @@ type Service struct {
 	life     sync.RWMutex // guards closed against tasks that are about to begin
 	started  bool
 	closed   bool
+	paused   atomic.Bool // no new attempts
 	stopping atomic.Bool
 	tasks    sync.WaitGroup // loops, pulls and attempts
 	pulse    sync.WaitGroup // heartbeats, which go on until the tasks have ended
@@ -99,6 +100,10 @@ func (s *Service) Start() {
 	s.pulse.Go(s.heartbeat)
 	s.tasks.Go(s.waker.run)
 }
+
+// Pause begins no more attempts; events are still accepted, and those under way go on.
+// It is for good, and for those who are about to stop other parts before Close.
+func (s *Service) Pause() { s.paused.Store(true) }
 
 // Close takes no more events and begins no more attempts. It lets those under way
 // finish until ctx ends, and gives up its hold on the others: they stay in the queue

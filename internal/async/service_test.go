@@ -453,6 +453,33 @@ func TestCloseDrains(t *testing.T) {
 	}
 }
 
+// TestPause: what is under way ends, nothing else begins, and it stays queued until the
+// next start.
+func TestPause(t *testing.T) {
+	w := up(t, function("f"))
+	entered, finish := make(chan struct{}), make(chan struct{})
+	w.invoke = func(context.Context, *Event) (*hearth.Result, error) {
+		close(entered) // panics if there is a second one
+		<-finish
+		return &hearth.Result{}, nil
+	}
+	first := w.submit("f", "1")
+	<-entered
+	w.Pause()
+	second := w.submit("f", "2")
+	close(finish)
+	w.reaches(first, hearth.EventSucceeded)
+	w.poke("f")
+	w.close()
+	if w.count(second) != 0 {
+		t.Error("an attempt has begun after Pause")
+	}
+	w.invoke = nil
+	w.open(Config{})
+	w.Start()
+	w.reaches(second, hearth.EventSucceeded)
+}
+
 // TestLongAttemptsKeepTheirLease: an attempt that takes several terms is not made
 // twice.
 func TestLongAttemptsKeepTheirLease(t *testing.T) {

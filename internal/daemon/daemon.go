@@ -250,6 +250,9 @@ func (p *Platform) Wait(ctx context.Context) error {
 func (p *Platform) Stop() error {
 	drain, cancel := context.WithTimeout(context.Background(), p.cfg.DrainTimeout)
 	defer cancel()
+	if p.async != nil {
+		p.async.Pause() // what is queued can wait, while the server's callers cannot
+	}
 	var errs []error
 	for i := len(p.stops) - 1; i >= 0; i-- {
 		if err := p.stops[i].run(drain); err != nil {
