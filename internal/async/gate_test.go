@@ -197,14 +197,14 @@ func TestAgendaModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"see": func(rt *rapid.T) {
 				k, when := key.Draw(rt, "key"), at(rt)
-				a.see(k, when)
+				a.see(k, when, horizon{})
 				if _, ok := model[k]; !ok {
 					model[k] = when
 				}
 			},
 			"put": func(rt *rapid.T) {
 				k, when := key.Draw(rt, "key"), at(rt)
-				a.put(k, when, 1)
+				a.put(k, when, horizon{})
 				model[k] = when
 			},
 			"take": func(rt *rapid.T) {
@@ -239,8 +239,10 @@ func TestWaitInALane(t *testing.T) {
 		{-time.Hour, 0},               // it is late, or the clock went forward
 		{time.Hour, 60 * time.Second}, // the clock went back
 	} {
-		if got := wait(now, now.Add(c.due), 60*time.Second); got != c.want {
-			t.Errorf("due in %v: waits %v, want %v", c.due, got, c.want)
+		var h horizon
+		got, err := h.wait(now, 5, c.due, 60*time.Second, func() (uint64, error) { return 9, nil })
+		if got != c.want || err != nil {
+			t.Errorf("due in %v: waits %v, %v, want %v", c.due, got, err, c.want)
 		}
 	}
 	if f, d, err := parseLaneKey(laneKey("my-fn_1", 2*time.Minute)); f != "my-fn_1" || d != 2*time.Minute || err != nil {
@@ -249,6 +251,47 @@ func TestWaitInALane(t *testing.T) {
 	if _, _, err := parseLaneKey("nonsense"); err == nil {
 		t.Error("nonsense is a lane")
 	}
+}
+
+// TestLaneAfterTheClockWentBack: over virtual time, events that come every second into
+// a lane of a minute, while the clock goes back by an hour. None waits longer than two
+// delays, and two delays after the jump all is as it was.
+func TestLaneAfterTheClockWentBack(t *testing.T) {
+	const delay = time.Minute
+	begin := time.Unix(1_000_000, 0)
+	var back time.Duration // how far the clock is behind
+	type event struct{ came, due time.Time }
+	var lane []event // seq is the index + 1
+	var h horizon
+	first, longest := 0, time.Duration(0)
+	for s := range 600 {
+		now := begin.Add(time.Duration(s) * time.Second)
+		if s == 100 {
+			back = time.Hour
+		}
+		if s < 400 {
+			lane = append(lane, event{now, now.Add(delay - back)})
+		}
+		for ; first < len(lane); first++ {
+			left, err := h.wait(now, uint64(first+1), lane[first].due.Sub(now.Add(-back)), delay,
+				func() (uint64, error) { return uint64(len(lane)), nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left > 0 {
+				break
+			}
+			waited := now.Sub(lane[first].came)
+			longest = max(longest, waited)
+			if waited < delay || waited > 2*delay || waited > delay && lane[first].came.After(begin.Add(100*time.Second+2*delay)) {
+				t.Errorf("event %d has waited %v", first, waited)
+			}
+		}
+	}
+	if first != len(lane) {
+		t.Errorf("%d of %d came back", first, len(lane))
+	}
+	t.Logf("longest wait %v", longest)
 }
 
 func TestMeter(t *testing.T) {

@@ -28,11 +28,28 @@ func parseLaneKey(key string) (function string, delay time.Duration, err error) 
 	return function, time.Duration(n) * time.Second, nil
 }
 
-// wait is for how long an event that is due at a time of day has still to wait in a
-// lane. It is never longer than the lane's delay: a clock that went back does not hold
-// events up.
-func wait(now, due time.Time, delay time.Duration) time.Duration {
-	return min(max(due.Sub(now), 0), delay)
+// horizon is what is known of a lane without the time of day, which may go back: what
+// is in a lane now is due after the lane's delay, whatever the clock says then.
+type horizon struct {
+	seq uint64    // all events up to this one...
+	at  time.Time // ...are due by then; monotonic
+}
+
+// wait is for how long a lane's first event has still to wait, which is due in left by
+// the time of day. If it is beyond the horizon, the horizon moves to last, the newest
+// event of the lane now.
+func (h *horizon) wait(now time.Time, seq uint64, left, delay time.Duration, last func() (uint64, error)) (time.Duration, error) {
+	if left <= 0 {
+		return 0, nil
+	}
+	if seq > h.seq {
+		newest, err := last()
+		if err != nil {
+			return 0, err
+		}
+		h.seq, h.at = max(newest, seq), now.Add(delay)
+	}
+	return max(min(left, h.at.Sub(now)), 0), nil
 }
 
 // agenda knows when to look at each lane. It is passive; its times are those of one
@@ -45,27 +62,28 @@ type agenda struct {
 type laneEntry struct {
 	key   string
 	at    time.Time
-	seq   uint64 // the event that is due at that time; 0 = not known
+	sight horizon
 	index int
 }
 
 func newAgenda() *agenda { return &agenda{lanes: map[string]*laneEntry{}} }
 
-// see says that a lane has something, to be looked at no later than at.
-func (a *agenda) see(key string, at time.Time) {
+// see says that a lane has something, to be looked at no later than at. Sight is what
+// is known of it.
+func (a *agenda) see(key string, at time.Time, sight horizon) {
 	if e := a.lanes[key]; e == nil {
-		a.put(key, at, 0)
+		a.put(key, at, sight)
 	}
 }
 
-// put sets when to look at a lane, and which event is due then.
-func (a *agenda) put(key string, at time.Time, seq uint64) {
+// put sets when to look at a lane, and what is known of it.
+func (a *agenda) put(key string, at time.Time, sight horizon) {
 	if e := a.lanes[key]; e != nil {
-		e.at, e.seq = at, seq
+		e.at, e.sight = at, sight
 		heap.Fix(&a.heap, e.index)
 		return
 	}
-	e := &laneEntry{key: key, at: at, seq: seq}
+	e := &laneEntry{key: key, at: at, sight: sight}
 	a.lanes[key] = e
 	heap.Push(&a.heap, e)
 }

@@ -208,6 +208,32 @@ func TestRestartAmidRetries(t *testing.T) {
 	}
 }
 
+// TestRetriesAfterTheClockWentBack: all that waits in a lane is due after its delay,
+// not each event a delay after the one before it.
+func TestRetriesAfterTheClockWentBack(t *testing.T) {
+	w := newWorld(t)
+	w.functions["f"] = function("f")
+	w.open(Config{})
+	var ids []string
+	for i := range 10 {
+		rec := record{Event: Event{ID: fmt.Sprint("e", i), Function: "f"}, Progress: Progress{Accepted: time.Now(), Attempts: 1}}
+		if err := w.waker.put(testContext(t), &rec, time.Now().Add(time.Hour), time.Second); err != nil {
+			t.Fatal(err)
+		}
+		queued := rec.status(hearth.EventRetrying, time.Now())
+		w.note(&queued)
+		ids = append(ids, rec.ID)
+	}
+	begin := time.Now()
+	w.Start()
+	for _, id := range ids {
+		w.reaches(id, hearth.EventSucceeded)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // TestBacklogMissesNothing: an event that goes to a lane or back to the queue while the
 // counting goes on is in the count.
 func TestBacklogMissesNothing(t *testing.T) {

@@ -34,22 +34,19 @@ func newWaker(s *Service) *waker {
 func (w *waker) put(ctx context.Context, rec *record, due time.Time, delay time.Duration) error {
 	rec.Due = fromMillis(millis(due))
 	key := laneKey(rec.Function, delay)
-	if _, err := w.s.later.Publish(ctx, rec.message(key, true)); err != nil {
+	seq, err := w.s.later.Publish(ctx, rec.message(key, true))
+	if err != nil {
 		return err
 	}
-	w.see(key, time.Now().Add(delay))
-	return nil
-}
-
-// see notes that a lane has something to be looked at no later than at.
-func (w *waker) see(key string, at time.Time) {
+	at := time.Now().Add(delay)
 	w.mu.Lock()
-	w.agenda.see(key, at)
+	w.agenda.see(key, at, horizon{seq, at}) // the events before it came before it
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
 	default:
 	}
+	return nil
 }
 
 // run looks at lanes when their time has come, until Close.
@@ -99,7 +96,7 @@ func (w *waker) scan() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for key := range counts {
-		w.agenda.see(key, time.Now())
+		w.agenda.see(key, time.Now(), horizon{})
 	}
 }
 
@@ -111,7 +108,7 @@ func (w *waker) step() bool {
 	if !ok {
 		return false
 	}
-	at, seq, more, err := w.lane(&entry)
+	at, more, err := w.lane(&entry)
 	if err != nil {
 		if w.s.ctx.Err() == nil {
 			w.s.cfg.Log.Warn("async: cannot bring back events that are due, will try again", "lane", entry.key, "error", err)
@@ -120,18 +117,18 @@ func (w *waker) step() bool {
 	}
 	if more {
 		w.mu.Lock()
-		w.agenda.put(entry.key, at, seq)
+		w.agenda.put(entry.key, at, entry.sight)
 		w.mu.Unlock()
 	}
 	return true
 }
 
-// lane brings back what is due in a lane, and says when to look again: at the event
-// seq, or at all of it now if there was more than a batch.
-func (w *waker) lane(entry *laneEntry) (at time.Time, seq uint64, more bool, err error) {
+// lane brings back what is due in a lane, and says when to look again: at its next
+// event, or now if there was more than a batch.
+func (w *waker) lane(entry *laneEntry) (at time.Time, more bool, err error) {
 	function, delay, err := parseLaneKey(entry.key)
 	if err != nil {
-		return at, 0, false, err
+		return at, false, err
 	}
 	ctx, brought := w.s.ctx, 0
 	defer func() {
@@ -139,26 +136,32 @@ func (w *waker) lane(entry *laneEntry) (at time.Time, seq uint64, more bool, err
 			w.s.poke(function)
 		}
 	}()
+	last := func() (uint64, error) { return w.s.later.Last(ctx, entry.key) }
 	for after := uint64(0); brought < wakeBatch; brought++ {
 		m, err := w.s.later.Next(ctx, entry.key, after+1)
 		if errors.Is(err, store.ErrNotFound) {
-			return at, 0, false, nil
+			return at, false, nil
 		}
 		if err != nil {
-			return at, entry.seq, true, err
+			return at, true, err
 		}
 		rec, _, errRead := decodeRecord(function, &m)
-		if now := time.Now(); errRead == nil && m.Seq != entry.seq {
-			if left := wait(now, rec.Due, delay); left > 0 {
-				return now.Add(left), m.Seq, true, nil
+		if errRead == nil {
+			now := time.Now()
+			left, err := entry.sight.wait(now, m.Seq, rec.Due.Sub(now), delay, last)
+			if err != nil {
+				return at, true, err
+			}
+			if left > 0 {
+				return now.Add(left), true, nil
 			}
 		}
 		if err := w.bring(ctx, function, &m, &rec, errRead); err != nil {
-			return at, m.Seq, true, err
+			return at, true, err
 		}
 		after = m.Seq
 	}
-	return time.Now(), 0, true, nil
+	return time.Now(), true, nil
 }
 
 // bring moves one event back to the queue of its function. An event that was brought

@@ -154,6 +154,15 @@ func (q *Queue) Next(ctx context.Context, key string, seq uint64) (Stored, error
 	return q.stored(m), nil
 }
 
+// Last returns the sequence number of the newest message of the line, or ErrNotFound.
+func (q *Queue) Last(ctx context.Context, key string) (uint64, error) {
+	m, err := q.stream.GetLastMsgForSubject(ctx, q.subject(key))
+	if err != nil {
+		return 0, wrap(err, "store: read queue %s", q.name)
+	}
+	return m.Sequence, nil
+}
+
 // Get returns the message with this sequence number, or ErrNotFound.
 func (q *Queue) Get(ctx context.Context, seq uint64) (Stored, error) {
 	m, err := q.stream.GetMsg(ctx, seq)

@@ -250,6 +250,13 @@ func TestPublishOnce(t *testing.T) {
 	if counts, err := q.Counts(testContext(t), "a"); err != nil || counts["a"] != 1 {
 		t.Errorf("%v, %v", counts, err)
 	}
+	second, other := publish(t, q, "a", "x"), publish(t, q, "b", "x")
+	if last, err := q.Last(testContext(t), "a"); err != nil || last != second || other <= second {
+		t.Errorf("last %d, %v, want %d", last, err, second)
+	}
+	if _, err := q.Last(testContext(t), "c"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("last of an empty line: %v", err)
+	}
 }
 
 // TestSend: a subject that a stream listens to, and one that nobody does.
