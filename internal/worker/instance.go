@@ -122,7 +122,9 @@ func (inst *instance) describe(info *hearth.InstanceInfo) {
 		return
 	}
 	info.PID = inst.sb.PID()
-	info.Init = inst.initTook
+	if info.State != hearth.Starting { // the keeper writes it until then
+		info.Init = inst.initTook
+	}
 	if stats, err := inst.sb.Stats(); err == nil {
 		info.UsedMB, info.PeakMB, info.CPU = mb(stats.MemoryBytes), mb(stats.PeakMemoryBytes), stats.CPU
 	}
