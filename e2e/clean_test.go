@@ -194,9 +194,9 @@ func TestKillAndRestart(t *testing.T) {
 	}
 }
 
-// Create, call and delete functions, HEARTH_CYCLES times (default 100).
+// Create, call and delete functions, HEARTH_CYCLES times (default 1,000).
 func TestCyclesLeaveNothing(t *testing.T) {
-	cycles := 100
+	cycles := 1000
 	if s := os.Getenv("HEARTH_CYCLES"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
