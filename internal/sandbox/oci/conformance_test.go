@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
@@ -92,6 +93,9 @@ func leftovers(tb testing.TB, dir string) []string {
 		list = append(list, "root "+cfg.rootPath())
 	}
 	links, err := netlink.LinkList()
+	for tries := 0; errors.Is(err, netlink.ErrDumpInterrupted) && tries < 100; tries++ {
+		links, err = netlink.LinkList() // interfaces came or went while they were listed
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}
