@@ -41,7 +41,7 @@ func TestInside(t *testing.T) {
 	serve(t, n.fd, "127.0.0.1:7000")
 	reaches(t, "a sandbox to itself", n.fd, "127.0.0.1:7000", "127.0.0.1")
 	in(t, n.fd, func() {
-		links, err := netlink.LinkList()
+		links, err := again(netlink.LinkList)
 		must(t, err)
 		if len(links) != 2 || links[0].Attrs().Name != "lo" || links[1].Attrs().Name != insideName || links[1].Attrs().MTU != upMTU {
 			t.Errorf("interfaces inside: %v; want lo and %s with the uplink's MTU", links, insideName)
