@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,16 +148,12 @@ func (w *Worker) carryOut(exp pool.Expired) {
 	}
 }
 
-// Drain ends the instances of every version of a function but those named by ID: idle
-// ones at once, busy ones when they have finished. Invocations that queue for them
-// fail with hearth.ErrMoved. It does not wait.
-func (w *Worker) Drain(function string, keep ...string) {
-	w.DrainUnless(function, func(id string) bool { return slices.Contains(keep, id) })
-}
-
-// DrainUnless is Drain with a question: is the version with this ID still of use? It
-// is asked about versions that have been used on this node, after they were: so who
-// answers from what Resolve reads keeps what an invocation has just been sent to.
+// DrainUnless ends the instances of a function's versions that are of no use any more:
+// idle ones at once, busy ones when they have finished. Invocations that queue for them
+// fail with hearth.ErrMoved. It does not wait. The question, whether the version with
+// this ID is still of use, is asked about versions that have been used on this node,
+// after they were: so who answers from what Resolve reads keeps what an invocation has
+// just been sent to.
 func (w *Worker) DrainUnless(function string, used func(id string) bool) {
 	for _, g := range w.pool.Groups() {
 		v := g.Version()

@@ -259,7 +259,7 @@ func TestDrainMovesThoseWhoWait(t *testing.T) {
 		got <- err
 	}()
 	waitUntil(t, func() bool { return w.Stats().Waiting == 1 })
-	w.Drain("f")
+	w.DrainUnless("f", func(string) bool { return false })
 	if err := <-got; hearth.CodeOf(err) != hearth.ErrMoved {
 		t.Errorf("the one that waited: %v", err)
 	}
@@ -325,7 +325,7 @@ func TestAVersionThatComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	used.Store(false)
-	w.Drain("f")
+	w.DrainUnless("f", func(string) bool { return false })
 	if _, err := w.call(v); hearth.CodeOf(err) != hearth.ErrMoved {
 		t.Fatalf("drained: %v", err)
 	}
