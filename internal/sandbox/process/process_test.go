@@ -2,7 +2,6 @@ package process
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,17 +126,37 @@ func FuzzParseStat(f *testing.F) {
 
 // A session's number that has come to another process is not taken for ours.
 func TestSessionOfAnotherIsNotOurs(t *testing.T) {
-	table := newTable("test")
-	me, err := readStat(os.Getpid())
-	if err != nil {
+	other := exec.Command("sleep", "60")
+	other.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	table.add(identity{pid: me.session, start: 1}, "i1") // the leader has another start
+	defer func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	}()
+	table := newTable("test")
+	table.add(identity{pid: other.Process.Pid, start: 1}, "i1") // the leader has another start
+	expectNone(t, table)
+}
+
+// In a process namespace, everything whose session began outside has the session 0.
+func TestSessionsFromOutsideAreNotOurs(t *testing.T) {
+	table := newTable("test")
+	table.add(identity{pid: 0, start: 1}, "i1")
+	if owner := table.leaderLocked(0); owner != "" {
+		t.Errorf("session 0 belongs to %q", owner)
+	}
+	expectNone(t, table)
+}
+
+func expectNone(t *testing.T, table *table) {
+	t.Helper()
 	members, err := table.scan()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(members) != 0 {
-		t.Errorf("took %v for ours", fmt.Sprint(members))
+		t.Errorf("took %v for ours", members)
 	}
 }

@@ -103,7 +103,7 @@ func (t *table) ownerLocked(p proc, all map[int]proc, depth int) string {
 	if owner != "" {
 		return owner
 	}
-	owner = t.sessions[p.session].owner
+	owner = t.leaderLocked(p.session)
 	parent, ok := all[p.parent]
 	if owner == "" && ok && p.parent > 1 && depth < 64 {
 		owner = t.ownerLocked(parent, all, depth+1)
@@ -116,6 +116,15 @@ func (t *table) ownerLocked(p proc, all map[int]proc, depth int) string {
 		t.known[p.identity] = owner
 	}
 	return owner
+}
+
+// leaderLocked finds the sandbox that leads a session. The number 0 stands for every
+// session whose leader is outside our process namespace, so it is never a sandbox's.
+func (t *table) leaderLocked(number int) string {
+	if number == 0 {
+		return ""
+	}
+	return t.sessions[number].owner
 }
 
 // marked reads the mark in a process's environment. The processes of other users,
