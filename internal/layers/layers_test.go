@@ -21,7 +21,7 @@ import (
 // do not know each other. A new room needs a line here, and in docs/ARCHITECTURE.md.
 func layerOf(room string) (int, bool) {
 	for layer, rooms := range [][]string{
-		0: {"hearth"},
+		0: {"hearth", "loop"},
 		1: {"pool", "policy", "sandbox", "link", "store", "meter", "code", "logs", "events", "sigv4"},
 		2: {"worker"},
 		3: {"invoke", "async", "registry", "trigger"},

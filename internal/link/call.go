@@ -21,8 +21,8 @@ type Call struct {
 	Payload       []byte
 	HTTP          bool // Payload is an event of payload format 2.0, made of an HTTP request
 
-	// Value is the owner's; the link never touches it.
-	Value any
+	// Owner, if set, is told what Done else delivers.
+	Owner Owner
 
 	// The result, valid once Done has been signalled. Err is nil when the function
 	// answered: Failed tells whether Response is a failure document. When Stream is
@@ -34,7 +34,7 @@ type Call struct {
 	Err      error
 	Stream   *Stream
 
-	done chan struct{}
+	done chan struct{} // nobody sends here when there is an Owner
 
 	// Guarded by Conn.mu.
 	stream    uint32 // 0: not in flight
@@ -46,6 +46,31 @@ type Call struct {
 	tooLarge bool
 }
 
+// Owner is told by the connection's reader what comes of a Call. Its methods must not
+// block; they may Send another call and Release this one.
+type Owner interface {
+	// CallStreams tells that a streamed response begins: Stream is set.
+	CallStreams(*Call)
+	// CallEnded tells that the result fields are set. Nothing comes after it.
+	CallEnded(*Call)
+}
+
+func (call *Call) signal() {
+	if call.Owner != nil {
+		call.Owner.CallEnded(call)
+		return
+	}
+	call.done <- struct{}{}
+}
+
+func (call *Call) streams() {
+	if call.Owner != nil {
+		call.Owner.CallStreams(call)
+		return
+	}
+	call.done <- struct{}{}
+}
+
 var calls = sync.Pool{New: func() any { return &Call{done: make(chan struct{}, 2)} }}
 
 // NewCall returns an empty Call. Release gives it back for reuse.
@@ -53,11 +78,11 @@ func NewCall() *Call { return calls.Get().(*Call) }
 
 // Done delivers exactly one value for every successful Send, when the result fields
 // are set, and one before that when a streamed response begins. Only one receiver
-// gets each.
+// gets each. A Call with an Owner delivers nothing.
 func (call *Call) Done() <-chan struct{} { return call.done }
 
-// Release gives a Call back for reuse. The owner must have received from Done, or
-// have had an error from Send; it must not touch the Call any more. Response stays
+// Release gives a Call back for reuse. The owner must have received from Done, have been
+// told that it ended, or have had an error from Send; it must not touch the Call any more. Response stays
 // the owner's.
 func (call *Call) Release() {
 	if call.stream != 0 || len(call.done) != 0 {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hearth/internal/hearth"
+	"hearth/internal/loop"
 )
 
 // Options of a connection. The zero value is useful.
@@ -29,6 +30,9 @@ type Options struct {
 	// only when it returns: a slow OnLog slows the shim down. It must neither keep
 	// text or call nor call Close. nil drops all logs.
 	OnLog func(call *Call, fd int, text []byte)
+	// Loop, if set, watches the socket, and its goroutine is the reader: what is called
+	// back must not block. nil gives the connection a reader of its own.
+	Loop *loop.Loop
 }
 
 // phase is how far the instance has come.
@@ -59,6 +63,12 @@ type Conn struct {
 	lost       int           // likewise
 	goroutines sync.WaitGroup
 
+	// With a loop: the socket, and what has come of a frame that is not whole yet.
+	// reading is held while frames are handled.
+	socket  *loop.Socket
+	reading sync.Mutex
+	part    []byte
+
 	// One writer at a time uses these: the goroutine that set writing.
 	out    []byte // being written
 	tryFn  func(fd uintptr) bool
@@ -72,6 +82,7 @@ type Conn struct {
 	closed   bool  // the reader has ended
 	table    table
 	pending  []byte  // frames to be written next
+	rest     []byte  // of out, until the socket takes more; with a loop only
 	large    []*Call // with payload still to be sent, in turn
 	writing  bool    // a goroutine is in flush
 	writeErr bool    // the peer takes nothing any more
@@ -93,6 +104,9 @@ func New(nc net.Conn, opts Options) *Conn {
 		nc: nc, opts: opts,
 		helloed: make(chan struct{}), initDone: make(chan struct{}), done: make(chan struct{}),
 		table: newTable(opts.MaxInFlight),
+	}
+	if opts.Loop != nil && c.watch(opts.Loop) {
+		return c
 	}
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -172,6 +186,11 @@ func (c *Conn) Shutdown(grace time.Duration) {
 // It waits until nothing of the Conn runs any more. Closing twice is harmless.
 func (c *Conn) Close() error {
 	c.end(ErrClosed)
+	if c.socket != nil {
+		c.reading.Lock()
+		c.finish(net.ErrClosed)
+		c.reading.Unlock()
+	}
 	c.goroutines.Wait()
 	return nil
 }
@@ -184,6 +203,14 @@ func (c *Conn) end(reason error) {
 		c.failure = reason
 	}
 	c.mu.Unlock()
+	c.closeSocket()
+}
+
+func (c *Conn) closeSocket() {
+	if c.socket != nil {
+		c.socket.Close()
+		return
+	}
 	c.nc.Close()
 }
 

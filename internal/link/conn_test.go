@@ -11,12 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"hearth/internal/link"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRoundTrip(t *testing.T) {
 	c, p := ready(t, link.Options{})
@@ -115,7 +111,7 @@ func TestPayloadInParts(t *testing.T) {
 func TestSendRefuses(t *testing.T) {
 	near, far := pair(t)
 	defer far.Close()
-	c := link.New(near, link.Options{MaxInFlight: 2})
+	c := connect(near, link.Options{MaxInFlight: 2})
 	defer c.Close()
 	if err := c.Send(newCall("early", "")); !errors.Is(err, link.ErrNotReady) {
 		t.Errorf("before init: %v", err)
@@ -148,7 +144,7 @@ func TestSendRefuses(t *testing.T) {
 func TestInit(t *testing.T) {
 	start := func(t *testing.T) (*link.Conn, peer, context.Context) {
 		near, far := pair(t)
-		c := link.New(near, link.Options{})
+		c := connect(near, link.Options{})
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		t.Cleanup(func() {
 			cancel()

@@ -102,7 +102,7 @@ func (c *Conn) receive(call *Call, h header, part []byte, cancelled bool) {
 	case call.tooLarge:
 		call.Err = ErrResponseTooLarge
 	}
-	call.done <- struct{}{}
+	call.signal()
 }
 
 func (c *Conn) onLog(h header, body []byte) error {

@@ -98,7 +98,7 @@ func TestViolationsBeforeReady(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			near, far := pair(t)
 			defer far.Close()
-			c := link.New(near, link.Options{})
+			c := connect(near, link.Options{})
 			defer c.Close()
 			peer{t, far}.write(test.first)
 			select {
@@ -162,7 +162,7 @@ func FuzzConn(f *testing.F) {
 	f.Add(false, raw(1<<31, tHello, 0, 0, 0))
 	f.Fuzz(func(t *testing.T, initialised bool, bytes []byte) {
 		near, far := net.Pipe()
-		c := link.New(near, link.Options{MaxInFlight: 3, MaxResponseBytes: 1000})
+		c := connect(near, link.Options{MaxInFlight: 3, MaxResponseBytes: 1000})
 		defer c.Close()
 		var calls []*link.Call
 		if initialised {

@@ -52,7 +52,7 @@ const (
 func newWorld(t testing.TB) *world {
 	w := &world{whole: make(chan whole, slots), logs: map[string][]byte{}}
 	near, far := pair(t)
-	w.conn = link.New(near, link.Options{MaxInFlight: slots, MaxResponseBytes: mostResponse, OnLog: w.onLog})
+	w.conn = connect(near, link.Options{MaxInFlight: slots, MaxResponseBytes: mostResponse, OnLog: w.onLog})
 	w.peer = peer{t, far}
 	initialise(t, w.conn, w.peer)
 	far.SetReadDeadline(time.Time{})

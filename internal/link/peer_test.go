@@ -112,7 +112,7 @@ func payloadOf(body []byte) (id string, payload []byte) {
 func ready(tb testing.TB, opts link.Options) (*link.Conn, peer) {
 	tb.Helper()
 	near, far := pair(tb)
-	c := link.New(near, opts)
+	c := connect(near, opts)
 	p := peer{tb, far}
 	tb.Cleanup(func() {
 		c.Close()

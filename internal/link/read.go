@@ -13,10 +13,19 @@ const (
 
 // run is the reader: it ends when the connection does, and then ends every call.
 func (c *Conn) run() {
-	err := c.read()
-	c.nc.Close()
+	c.finish(c.read())
+}
+
+// finish ends the connection and all its calls, once. Only the reader, or who keeps it
+// from reading, may call it.
+func (c *Conn) finish(err error) {
+	c.closeSocket()
 	c.leaving.Store(true)
 	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
 	c.closed = true
 	var broken *ProtocolError
 	switch {
@@ -45,7 +54,7 @@ func (c *Conn) run() {
 		if call.Stream != nil {
 			call.Stream.End()
 		}
-		call.done <- struct{}{}
+		call.signal()
 	}
 	close(c.done)
 }
@@ -58,25 +67,36 @@ func (c *Conn) read() error {
 		n, err := c.nc.Read(buf[end:])
 		end += n
 		filled := end == len(buf)
-		for end-start >= headerSize {
-			h, err := decodeHeader(buf[start:end])
-			if err != nil {
-				return err
-			}
-			next := start + headerSize + int(h.length)
-			if next > end {
-				break
-			}
-			if err := c.dispatch(h, buf[start+headerSize:next:next]); err != nil {
-				return err
-			}
-			start = next
+		used, broken := c.frames(buf[start:end])
+		if broken != nil {
+			return broken
 		}
+		start += used
 		if err != nil {
 			return err
 		}
 		buf, start, end = makeRoom(buf, start, end, filled)
 	}
+}
+
+// frames handles the frames that are whole at the beginning of b, and tells how many
+// bytes they have.
+func (c *Conn) frames(b []byte) (used int, err error) {
+	for len(b)-used >= headerSize {
+		h, err := decodeHeader(b[used:])
+		if err != nil {
+			return used, err
+		}
+		next := used + headerSize + int(h.length)
+		if next > len(b) {
+			break
+		}
+		if err := c.dispatch(h, b[used+headerSize:next:next]); err != nil {
+			return used, err
+		}
+		used = next
+	}
+	return used, nil
 }
 
 // makeRoom moves what is left of a frame to the front of a buffer that the frame

@@ -157,7 +157,7 @@ func (c *Conn) beginStream(call *Call, h header, body []byte, cancelled bool) er
 		ContentType: string(body[1:size]), conn: c, call: call, id: h.stream,
 		room: window, news: make(chan struct{}, 1),
 	}
-	call.done <- struct{}{}
+	call.streams()
 	return c.streamed(call, h, body[size:], cancelled)
 }
 
@@ -181,7 +181,7 @@ func (c *Conn) streamed(call *Call, h header, part []byte, cancelled bool) (err 
 	case cancelled:
 		call.Response, call.Err = nil, ErrCancelled
 	}
-	call.done <- struct{}{}
+	call.signal()
 	return err
 }
 

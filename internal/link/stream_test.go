@@ -191,7 +191,7 @@ func TestCancelledStream(t *testing.T) {
 func TestStreamModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		near, far := pair(t)
-		c, p := link.New(near, link.Options{}), peer{t, far}
+		c, p := connect(near, link.Options{}), peer{t, far}
 		defer far.Close()
 		defer c.Close()
 		initialise(t, c, p)

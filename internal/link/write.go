@@ -91,6 +91,9 @@ func (c *Conn) unlockAndFlush() {
 	c.writing = true
 	crowded := c.table.inFlight > 1
 	c.mu.Unlock()
+	if c.socket != nil && c.opts.Loop.Later(c) {
+		return
+	}
 	if crowded {
 		runtime.Gosched()
 	}
@@ -115,6 +118,10 @@ func (c *Conn) flush() {
 
 // handOver starts drain, unless the reader, whose end Close waits for, has ended.
 func (c *Conn) handOver(rest []byte) {
+	if c.socket != nil {
+		c.writeLater(rest)
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -176,6 +183,9 @@ func (c *Conn) fillLocked() {
 
 // tryWrite writes what the socket takes of out without waiting, and returns the rest.
 func (c *Conn) tryWrite() (rest []byte, err error) {
+	if c.socket != nil {
+		return c.writeSocket(c.out)
+	}
 	if c.raw == nil {
 		return c.out, nil
 	}
@@ -211,5 +221,9 @@ func (c *Conn) deaf() {
 	c.writeErr, c.writing = true, false
 	c.pending, c.large = nil, nil
 	c.mu.Unlock()
+	if c.socket != nil {
+		time.AfterFunc(deafGrace, c.closeDeaf)
+		return
+	}
 	c.nc.SetReadDeadline(time.Now().Add(deafGrace))
 }
