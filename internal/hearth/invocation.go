@@ -1,6 +1,7 @@
 package hearth
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
@@ -25,6 +26,40 @@ type Invocation struct {
 	// Started, if set, is told the instance when the invocation has got a slot there. It
 	// must not block.
 	Started func(instance string)
+	// Context, if set, is for how long the invocation may wait for a slot. Once it runs,
+	// the function's time-out is the only limit.
+	Context context.Context
+}
+
+// Completion is told what came of an invocation, once: a Result, or an error when the
+// platform refused it. Whoever finds out calls it, so it must not block.
+type Completion interface {
+	Complete(*Result, error)
+}
+
+// Outcome is a Completion that somebody waits for. Make it with NewOutcome; it serves
+// one invocation.
+type Outcome struct {
+	known  chan struct{}
+	result *Result
+	err    error
+}
+
+var _ Completion = (*Outcome)(nil)
+
+// NewOutcome returns an Outcome that is not known yet.
+func NewOutcome() *Outcome { return &Outcome{known: make(chan struct{})} }
+
+// Complete implements Completion.
+func (o *Outcome) Complete(result *Result, err error) {
+	o.result, o.err = result, err
+	close(o.known)
+}
+
+// Wait blocks until the outcome is known.
+func (o *Outcome) Wait() (*Result, error) {
+	<-o.known
+	return o.result, o.err
 }
 
 // FunctionError kinds (X-Amz-Function-Error).

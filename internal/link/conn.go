@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"hearth/internal/hearth"
@@ -30,8 +29,8 @@ type Options struct {
 	// only when it returns: a slow OnLog slows the shim down. It must neither keep
 	// text or call nor call Close. nil drops all logs.
 	OnLog func(call *Call, fd int, text []byte)
-	// Loop, if set, watches the socket, and its goroutine is the reader: what is called
-	// back must not block. nil gives the connection a reader of its own.
+	// Loop watches the socket, and its goroutine is the reader: what is called back must
+	// not block. It is needed.
 	Loop *loop.Loop
 }
 
@@ -49,31 +48,22 @@ const (
 // Conn is the host's end of one sandbox's socket. Its methods may be called from many
 // goroutines.
 type Conn struct {
-	nc   net.Conn
-	raw  syscall.RawConn // nil when nc is no socket
-	opts Options
+	socket *loop.Socket
+	opts   Options
 
-	helloed    chan struct{} // closed by the reader when hello is set
-	hello      Hello
-	initDone   chan struct{} // closed by the reader when initErr is set
-	initErr    error
-	leaving    atomic.Bool   // the shim takes no more calls
-	done       chan struct{} // closed by the reader, last of all
-	err        error         // set before done is closed
-	lost       int           // likewise
-	goroutines sync.WaitGroup
+	helloed  chan struct{} // closed by the reader when hello is set
+	hello    Hello
+	initDone chan struct{} // closed by the reader when initErr is set
+	initErr  error
+	leaving  atomic.Bool   // the shim takes no more calls
+	done     chan struct{} // closed by the reader, last of all
+	err      error         // set before done is closed
+	lost     int           // likewise
 
-	// With a loop: the socket, and what has come of a frame that is not whole yet.
-	// reading is held while frames are handled.
-	socket  *loop.Socket
-	reading sync.Mutex
-	part    []byte
+	reading sync.Mutex // held while frames are handled
+	part    []byte     // what has come of a frame that is not whole yet
 
-	// One writer at a time uses these: the goroutine that set writing.
-	out    []byte // being written
-	tryFn  func(fd uintptr) bool
-	tryN   int // bytes of out that the last try wrote
-	tryErr error
+	out []byte // being written, by whoever set writing
 
 	mu       sync.Mutex
 	phase    phase
@@ -82,14 +72,14 @@ type Conn struct {
 	closed   bool  // the reader has ended
 	table    table
 	pending  []byte  // frames to be written next
-	rest     []byte  // of out, until the socket takes more; with a loop only
+	rest     []byte  // of out, until the socket takes more
 	large    []*Call // with payload still to be sent, in turn
-	writing  bool    // a goroutine is in flush
+	writing  bool    // somebody is in flush, or will be
 	writeErr bool    // the peer takes nothing any more
 }
 
-// New takes over nc, the host's end of descriptor 3, and starts reading. The caller
-// must Close the Conn.
+// New takes over nc, the host's end of descriptor 3, and has opts.Loop read it. The
+// caller must Close the Conn. What is not a socket ends at once.
 func New(nc net.Conn, opts Options) *Conn {
 	if opts.MaxInFlight <= 0 {
 		opts.MaxInFlight = 1
@@ -101,19 +91,18 @@ func New(nc net.Conn, opts Options) *Conn {
 		opts.MaxStreamBytes = hearth.MaxStreamBytes
 	}
 	c := &Conn{
-		nc: nc, opts: opts,
+		opts:    opts,
 		helloed: make(chan struct{}), initDone: make(chan struct{}), done: make(chan struct{}),
 		table: newTable(opts.MaxInFlight),
 	}
-	if opts.Loop != nil && c.watch(opts.Loop) {
-		return c
+	fd, err := loop.Take(nc)
+	c.socket = opts.Loop.Hold(fd, c)
+	if err == nil {
+		err = c.socket.Want(loop.Readable)
 	}
-	if sc, ok := nc.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw, c.tryFn = raw, c.try
-		}
+	if err != nil {
+		c.stop(err)
 	}
-	c.goroutines.Go(c.run)
 	return c
 }
 
@@ -186,12 +175,7 @@ func (c *Conn) Shutdown(grace time.Duration) {
 // It waits until nothing of the Conn runs any more. Closing twice is harmless.
 func (c *Conn) Close() error {
 	c.end(ErrClosed)
-	if c.socket != nil {
-		c.reading.Lock()
-		c.finish(net.ErrClosed)
-		c.reading.Unlock()
-	}
-	c.goroutines.Wait()
+	c.stop(ErrClosed)
 	return nil
 }
 
@@ -203,15 +187,7 @@ func (c *Conn) end(reason error) {
 		c.failure = reason
 	}
 	c.mu.Unlock()
-	c.closeSocket()
-}
-
-func (c *Conn) closeSocket() {
-	if c.socket != nil {
-		c.socket.Close()
-		return
-	}
-	c.nc.Close()
+	c.socket.Close()
 }
 
 // Done is closed when the connection has ended and all its calls have.

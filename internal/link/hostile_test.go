@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"runtime"
 	"strings"
 	"testing"
@@ -161,7 +160,7 @@ func FuzzConn(f *testing.F) {
 	f.Add(false, append(helloFrame[:len(helloFrame):len(helloFrame)], frame(tInitError, 0, 0, []byte(`{"errorType":"x"}`))...))
 	f.Add(false, raw(1<<31, tHello, 0, 0, 0))
 	f.Fuzz(func(t *testing.T, initialised bool, bytes []byte) {
-		near, far := net.Pipe()
+		near, far := pair(t)
 		c := connect(near, link.Options{MaxInFlight: 3, MaxResponseBytes: 1000})
 		defer c.Close()
 		var calls []*link.Call

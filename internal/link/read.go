@@ -3,80 +3,49 @@ package link
 import (
 	"errors"
 	"fmt"
+
+	"hearth/internal/loop"
 )
 
-// Sizes of the reader's buffer, in bytes. An instance that says little costs little.
-const (
-	smallBuffer = 4 << 10
-	largeBuffer = 64 << 10
-)
+// smallBuffer is the least that is kept ready for a frame of which only a part has come,
+// in bytes.
+const smallBuffer = 4 << 10
 
-// run is the reader: it ends when the connection does, and then ends every call.
-func (c *Conn) run() {
-	c.finish(c.read())
-}
-
-// finish ends the connection and all its calls, once. Only the reader, or who keeps it
-// from reading, may call it.
-func (c *Conn) finish(err error) {
-	c.closeSocket()
-	c.leaving.Store(true)
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
+// Ready is called by the loop: the socket can be read, or takes bytes again.
+func (c *Conn) Ready(events loop.Events) {
+	if events&loop.Writable != 0 {
+		c.writeOn()
+	}
+	if events&loop.Readable == 0 {
 		return
 	}
-	c.closed = true
-	var broken *ProtocolError
-	switch {
-	case errors.As(err, &broken):
-		c.err = err
-	case c.failure != nil:
-		c.err = c.failure
-	default:
-		c.err = fmt.Errorf("%w by the process inside", ErrClosed)
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if err := c.read(); err != nil {
+		c.finish(err)
 	}
-	c.failure = c.err
-	var orphans []*Call
-	for _, call := range c.table.places {
-		if call != nil {
-			c.table.remove(call)
-			orphans = append(orphans, call)
-			if !call.cancelled {
-				c.lost++
-			}
-		}
-	}
-	c.pending, c.large = nil, nil
-	c.mu.Unlock()
-	for _, call := range orphans {
-		call.Response, call.Err = nil, c.err
-		if call.Stream != nil {
-			call.Stream.End()
-		}
-		call.signal()
-	}
-	close(c.done)
 }
 
-// read takes frames off the socket until it ends or the shim breaks the protocol.
+// read reads once, until the socket ends or the shim breaks the protocol, and handles
+// what has come. What is left of a frame is kept.
 func (c *Conn) read() error {
-	buf := make([]byte, smallBuffer)
-	start, end := 0, 0
-	for {
-		n, err := c.nc.Read(buf[end:])
-		end += n
-		filled := end == len(buf)
-		used, broken := c.frames(buf[start:end])
-		if broken != nil {
-			return broken
-		}
-		start += used
-		if err != nil {
-			return err
-		}
-		buf, start, end = makeRoom(buf, start, end, filled)
+	buf, had := c.socket.Loop().Scratch(), len(c.part)
+	if had > 0 {
+		buf = c.part[:cap(c.part)]
 	}
+	n, err := c.socket.Read(buf[had:])
+	if errors.Is(err, loop.ErrAgain) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	used, err := c.frames(buf[:had+n])
+	if err != nil {
+		return err
+	}
+	c.keep(buf[used : had+n])
+	return nil
 }
 
 // frames handles the frames that are whole at the beginning of b, and tells how many
@@ -99,28 +68,75 @@ func (c *Conn) frames(b []byte) (used int, err error) {
 	return used, nil
 }
 
-// makeRoom moves what is left of a frame to the front of a buffer that the frame
-// fits. filled tells that the last read found no more room: more is likely waiting.
-func makeRoom(buf []byte, start, end int, filled bool) ([]byte, int, int) {
-	size := len(buf)
-	if filled && size < largeBuffer {
-		size *= 4
+// keep keeps the beginning of a frame, with room for all of it.
+func (c *Conn) keep(rest []byte) {
+	if len(rest) == 0 {
+		c.part = nil // an instance that says nothing costs nothing
+		return
 	}
 	need := smallBuffer
-	if end-start >= headerSize {
-		h, _ := decodeHeader(buf[start:end]) // was legal a moment ago
-		need = headerSize + int(h.length)
+	if len(rest) >= headerSize {
+		h, _ := decodeHeader(rest) // was legal a moment ago
+		need = max(need, headerSize+int(h.length))
 	}
-	if size > largeBuffer {
-		size = largeBuffer
+	if cap(c.part) < need {
+		c.part = make([]byte, 0, need)
 	}
-	size = max(size, need)
-	if size != len(buf) {
-		fresh := make([]byte, size)
-		return fresh, 0, copy(fresh, buf[start:end])
+	c.part = c.part[:len(rest)]
+	copy(c.part, rest) // also where rest lies within it
+}
+
+// stop ends the connection from elsewhere than the reader, which it waits for.
+func (c *Conn) stop(err error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.finish(err)
+}
+
+// finish ends the connection, and then every call. The caller holds reading.
+func (c *Conn) finish(err error) {
+	c.socket.Close()
+	c.leaving.Store(true)
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
 	}
-	if start == end {
-		return buf, 0, 0
+	c.closed = true
+	var broken *ProtocolError
+	switch {
+	case errors.As(err, &broken):
+		c.err = err
+	case c.failure != nil:
+		c.err = c.failure
+	default:
+		c.err = fmt.Errorf("%w by the process inside", ErrClosed)
 	}
-	return buf, 0, copy(buf, buf[start:end])
+	c.failure = c.err
+	orphans := c.orphansLocked()
+	c.pending, c.rest, c.large = nil, nil, nil
+	c.mu.Unlock()
+	for _, call := range orphans {
+		call.Response, call.Err = nil, c.err
+		if call.Stream != nil {
+			call.Stream.End()
+		}
+		call.signal()
+	}
+	close(c.done)
+}
+
+// orphansLocked takes all calls out of the table, and counts those that are lost.
+func (c *Conn) orphansLocked() (orphans []*Call) {
+	for _, call := range c.table.places {
+		if call == nil {
+			continue
+		}
+		c.table.remove(call)
+		orphans = append(orphans, call)
+		if !call.cancelled {
+			c.lost++
+		}
+	}
+	return orphans
 }

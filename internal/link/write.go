@@ -1,9 +1,11 @@
 package link
 
 import (
+	"errors"
 	"runtime"
-	"syscall"
 	"time"
+
+	"hearth/internal/loop"
 )
 
 const (
@@ -82,7 +84,8 @@ func (c *Conn) Cancel(call *Call) {
 
 // unlockAndFlush unlocks mu and sees to it that pending is written: by this goroutine
 // if no other is writing. When several calls are in flight, others are likely to be
-// about to send: yielding once lets their frames leave in the same write.
+// about to send: yielding once, or waiting for the end of the loop's turn, lets their
+// frames leave in the same write.
 func (c *Conn) unlockAndFlush() {
 	if c.writing || c.writeErr {
 		c.mu.Unlock()
@@ -91,7 +94,7 @@ func (c *Conn) unlockAndFlush() {
 	c.writing = true
 	crowded := c.table.inFlight > 1
 	c.mu.Unlock()
-	if c.socket != nil && c.opts.Loop.Later(c) {
+	if c.opts.Loop.Later(c) {
 		return
 	}
 	if crowded {
@@ -100,49 +103,56 @@ func (c *Conn) unlockAndFlush() {
 	c.flush()
 }
 
-// flush writes until nothing is pending; the caller has set writing. When the socket
-// is full it hands over to a goroutine of its own, which may wait.
+// Flush writes what a turn of the loop has brought.
+func (c *Conn) Flush() { c.flush() }
+
+// flush writes until nothing is pending; the caller has set writing. When the socket is
+// full it leaves the rest to the loop.
 func (c *Conn) flush() {
 	for c.next() {
-		rest, err := c.tryWrite()
+		if !c.write(c.out) {
+			return
+		}
+	}
+}
+
+// write writes out, as far as the socket takes it. It returns false if something is
+// left, for the loop to write when there is room, or if the peer takes nothing any more.
+func (c *Conn) write(out []byte) bool {
+	for len(out) > 0 {
+		n, err := c.socket.Write(out)
+		if errors.Is(err, loop.ErrAgain) {
+			c.mu.Lock()
+			c.rest = out
+			c.mu.Unlock()
+			err = c.socket.Want(loop.Readable | loop.Writable)
+			if err == nil {
+				return false
+			}
+		}
 		if err != nil {
 			c.deaf()
-			return
+			return false
 		}
-		if len(rest) > 0 {
-			c.handOver(rest)
-			return
-		}
+		out = out[n:]
 	}
+	return true
 }
 
-// handOver starts drain, unless the reader, whose end Close waits for, has ended.
-func (c *Conn) handOver(rest []byte) {
-	if c.socket != nil {
-		c.writeLater(rest)
-		return
-	}
+// writeOn goes on where write had to leave off.
+func (c *Conn) writeOn() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		c.writing = false
+	rest := c.rest
+	c.rest = nil
+	c.mu.Unlock()
+	if len(rest) == 0 || !c.write(rest) { // the loop may tell twice
 		return
 	}
-	c.goroutines.Go(func() { c.drain(rest) })
-}
-
-// drain writes rest and then all that is pending, waiting for the peer as it must.
-func (c *Conn) drain(rest []byte) {
-	for {
-		if _, err := c.nc.Write(rest); err != nil {
-			c.deaf()
-			return
-		}
-		if !c.next() {
-			return
-		}
-		rest = c.out
+	if err := c.socket.Want(loop.Readable); err != nil {
+		c.deaf()
+		return
 	}
+	c.flush()
 }
 
 // next makes out what is to be written next; it clears writing when there is nothing.
@@ -181,49 +191,12 @@ func (c *Conn) fillLocked() {
 	}
 }
 
-// tryWrite writes what the socket takes of out without waiting, and returns the rest.
-func (c *Conn) tryWrite() (rest []byte, err error) {
-	if c.socket != nil {
-		return c.writeSocket(c.out)
-	}
-	if c.raw == nil {
-		return c.out, nil
-	}
-	if err := c.raw.Write(c.tryFn); err != nil {
-		return nil, err
-	}
-	return c.out[c.tryN:], c.tryErr
-}
-
-// try is one write that does not wait; RawConn.Write calls it.
-func (c *Conn) try(fd uintptr) bool {
-	c.tryN = 0
-	for c.tryN < len(c.out) {
-		n, err := syscall.Write(int(fd), c.out[c.tryN:])
-		if err == syscall.EINTR {
-			continue
-		}
-		if err == syscall.EAGAIN {
-			break
-		}
-		if c.tryErr = err; err != nil {
-			break
-		}
-		c.tryN += n
-	}
-	return true
-}
-
 // deaf notes that the peer takes nothing any more. The reader soon finds the end of
 // the connection; should a hostile peer keep its sending half open, time ends it.
 func (c *Conn) deaf() {
 	c.mu.Lock()
 	c.writeErr, c.writing = true, false
-	c.pending, c.large = nil, nil
+	c.pending, c.rest, c.large = nil, nil, nil
 	c.mu.Unlock()
-	if c.socket != nil {
-		time.AfterFunc(deafGrace, c.closeDeaf)
-		return
-	}
-	c.nc.SetReadDeadline(time.Now().Add(deafGrace))
+	time.AfterFunc(deafGrace, func() { c.stop(ErrClosed) })
 }

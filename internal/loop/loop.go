@@ -145,11 +145,11 @@ func (l *Loop) wait() int {
 			l.spin.woke(n, began)
 			return n
 		}
+		runtime.Gosched() // what this turn made runnable need not wait for another thread
 		if began = l.spin.next(began); began < 0 {
 			break
 		}
 	}
-	runtime.Gosched() // what this turn made runnable need not wait for another thread
 	for {
 		n, err := unix.EpollWait(l.epoll, l.events[:], -1)
 		switch {

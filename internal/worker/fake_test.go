@@ -18,6 +18,7 @@ import (
 	"hearth/internal/events"
 	"hearth/internal/hearth"
 	"hearth/internal/logs"
+	"hearth/internal/loop/looptest"
 	"hearth/internal/sandbox"
 )
 
@@ -200,7 +201,7 @@ func newWorker(t *testing.T, m *machine, edit func(*Config)) *Worker {
 	cfg := Config{
 		MemoryMB: 1024, Region: hearth.DefaultRegion, Account: hearth.DefaultAccount, ShimDir: dir,
 		Interpreters: map[string]string{hearth.LangNode: "/bin/node"}, Driver: m, Code: noCode{dir},
-		Logs: log, Events: events.New(), Log: slog.New(slog.DiscardHandler),
+		Logs: log, Loop: looptest.New(t), Events: events.New(), Log: slog.New(slog.DiscardHandler),
 	}
 	if edit != nil {
 		edit(&cfg)
@@ -238,7 +239,13 @@ func version(name string, model hearth.Model, edit func(*hearth.Config)) *hearth
 }
 
 func (w *Worker) call(v *hearth.Version) (*hearth.Result, error) {
-	return w.Invoke(context.Background(), &hearth.Invocation{ID: hearth.NewRequestID(), Version: v, Payload: []byte("{}"), WantLog: true})
+	return w.invoke(&hearth.Invocation{ID: hearth.NewRequestID(), Version: v, Payload: []byte("{}"), WantLog: true})
 }
 
 var errNoRoot = errors.New("no room in the inn")
+
+func (w *Worker) invoke(inv *hearth.Invocation) (*hearth.Result, error) {
+	outcome := hearth.NewOutcome()
+	w.Start(inv, outcome)
+	return outcome.Wait()
+}

@@ -102,6 +102,11 @@ func (w *Worker) destroy(p *pool.Instance) {
 	p.Value.(*instance).requestStop(p.Reason())
 }
 
+// stale tells whether peakMB would have to read the figure anew.
+func (inst *instance) stale(now time.Time, old time.Duration) bool {
+	return now.UnixNano()-inst.sampled.Load() >= int64(old)
+}
+
 // peakMB is the instance's high-water mark of memory, not older than so long.
 func (inst *instance) peakMB(now time.Time, old time.Duration) int {
 	last := inst.sampled.Load()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hearth/internal/hearth"
@@ -11,13 +12,41 @@ import (
 	"hearth/internal/pool"
 )
 
-// call is an invocation's place in the queue and the timer it waits by. Calls are
-// reused: a warm invocation allocates nothing here.
+// call is one invocation on its way through the worker. Nobody waits for it: each step
+// is taken by whoever makes it possible, be it the releaser of a slot, the reader of the
+// instance's socket or a timer. Calls are reused: a warm invocation allocates little
+// here.
 type call struct {
-	waiter  pool.Waiter
-	granted chan grant // holds the one answer that a queued waiter gets
-	timer   *time.Timer
+	w      *Worker
+	waiter pool.Waiter
+	timer  *time.Timer // runs while the invocation does
+	stage  atomic.Uint32
+
+	inv      *hearth.Invocation
+	done     hearth.Completion
+	since    time.Time // when it came
+	patience *patience // of a caller who may give up; such a call is not reused
+
+	// From stageRunning on:
+	inst   *instance
+	lease  pool.Lease
+	began  time.Time
+	sent   *link.Call
+	result *hearth.Result
+
+	// From stageStreaming on. The caller has been told then, and inv is the caller's.
+	out  *response
+	kept *hearth.Invocation
 }
+
+// Stages of a call. The end of the invocation and the end of its time compete for the
+// way out of the second and third.
+const (
+	stageWaiting uint32 = iota
+	stageRunning
+	stageStreaming
+	stageOver
+)
 
 // grant is the answer to a queued waiter.
 type grant struct {
@@ -25,85 +54,143 @@ type grant struct {
 	err   error
 }
 
-var calls = sync.Pool{New: func() any {
-	c := &call{granted: make(chan grant, 1), timer: time.NewTimer(time.Hour)}
-	c.timer.Stop()
-	c.waiter.Value = c
+func answer(w *pool.Waiter, g grant) { w.Value.(*call).granted(g) }
+
+func (w *Worker) newCall(inv *hearth.Invocation) *call {
+	impatient := inv.Context != nil && inv.Context.Done() != nil
+	c, ok := w.calls.Get().(*call)
+	if impatient || !ok {
+		c = &call{w: w}
+		c.waiter.Value = c
+		c.timer = time.AfterFunc(time.Hour, c.overran)
+		c.timer.Stop()
+	}
+	if impatient {
+		c.patience = &patience{}
+	}
 	return c
-}}
+}
 
-func answer(w *pool.Waiter, g grant) { w.Value.(*call).granted <- g }
+// reuse gives a call back that nobody else can come across any more.
+func (c *call) reuse() {
+	if c.patience != nil {
+		return
+	}
+	c.inv, c.done, c.inst, c.sent, c.result, c.lease = nil, nil, nil, nil, nil, pool.Lease{}
+	c.stage.Store(stageWaiting)
+	c.w.calls.Put(c)
+}
 
-// Invoke serves one invocation. It blocks until the result is there, the invocation
-// is refused, or ctx ends while it queues; once it runs, the function's time-out is
-// the only limit. It does not use the payload after it has returned.
+// Start serves one invocation and tells done what came of it, perhaps before it returns.
+// It does not block. The invocation and its payload must stay as they are until then.
 //
 // Errors: hearth.ErrMoved, hearth.ErrCapacity, hearth.ErrShuttingDown,
 // hearth.ErrInternal, or the context's. A function that fails, also in its init, is a
 // Result.
-func (w *Worker) Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Result, error) {
-	c := calls.Get().(*call)
-	now := time.Now()
-	lease, waited, err := w.acquireLive(ctx, c, inv, now)
-	if err != nil {
-		calls.Put(c)
-		return w.refused(inv, err)
-	}
-	began := now
-	if waited {
-		began = time.Now()
-	}
-	res := w.run(c, inv, lease, began)
-	res.Report.Queued = began.Sub(now)
-	calls.Put(c)
-	return res, nil
+func (w *Worker) Start(inv *hearth.Invocation, done hearth.Completion) {
+	c := w.newCall(inv)
+	c.inv, c.done, c.since = inv, done, time.Now()
+	c.acquire(c.since)
 }
 
-// acquire takes a slot, and tells whether the invocation had to wait for it.
-// acquireLive takes a slot of an instance that lives, as far as can be seen: one that
-// has just ended by itself may not have been taken out of the pool yet.
-func (w *Worker) acquireLive(ctx context.Context, c *call, inv *hearth.Invocation, now time.Time) (pool.Lease, bool, error) {
-	for waited := false; ; waited = true {
-		lease, queued, err := w.acquire(ctx, c, inv, now)
-		if err != nil {
-			return lease, queued, err
-		}
-		inst := lease.Instance.Value.(*instance)
-		if !inst.conn.Leaving() {
-			return lease, waited || queued, nil
+// acquire takes a slot of an instance that lives, as far as can be seen: one that has
+// just ended by itself may not have been taken out of the pool yet. Else the call queues,
+// and whoever grants it a slot goes on with it: it must not be touched any more.
+func (c *call) acquire(now time.Time) {
+	w, group, patience, ctx := c.w, c.w.pool.Group(c.inv.Version), c.patience, c.inv.Context
+	for {
+		lease, start, err := group.Acquire(now, &c.waiter)
+		switch {
+		case err != nil:
+			c.refused(err)
+			return
+		case lease.Instance == nil:
+			if start {
+				w.start(group)
+			}
+			if patience != nil {
+				patience.watch(ctx, c)
+			}
+			return
+		case w.usable(lease, now):
+			c.run(lease, now)
+			return
 		}
 		now = time.Now()
-		w.apply(inst.pooled, inst.pooled.Retire(now, hearth.EndCrashed))
-		w.releaseAt(lease, now)
 	}
 }
 
-func (w *Worker) acquire(ctx context.Context, c *call, inv *hearth.Invocation, now time.Time) (lease pool.Lease, waited bool, err error) {
-	group := w.pool.Group(inv.Version)
-	lease, start, err := group.Acquire(now, &c.waiter)
-	if lease.Instance != nil || err != nil {
-		return lease, false, err
+// usable tells whether a lease is of an instance that still takes invocations; if not,
+// it is given back.
+func (w *Worker) usable(lease pool.Lease, now time.Time) bool {
+	inst := lease.Instance.Value.(*instance)
+	if !inst.conn.Leaving() {
+		return true
 	}
-	if start {
-		w.start(group)
+	w.apply(inst.pooled, inst.pooled.Retire(now, hearth.EndCrashed))
+	w.releaseAt(lease, now)
+	return false
+}
+
+// granted is called when a queued call gets its answer.
+func (c *call) granted(g grant) {
+	now := time.Now()
+	switch {
+	case g.err != nil:
+		c.refused(g.err)
+	case c.w.usable(g.lease, now):
+		c.run(g.lease, now)
+	default:
+		c.acquire(now)
 	}
-	select {
-	case g := <-c.granted:
-		return g.lease, true, g.err
-	case <-ctx.Done():
-	}
+}
+
+// abandon is called when the caller does not want to wait any longer. It is too late once
+// the call has a slot.
+func (c *call) abandon() {
 	if c.waiter.Abandon() {
-		return pool.Lease{}, true, ctx.Err()
+		c.refused(c.inv.Context.Err())
 	}
-	if g := <-c.granted; g.err == nil {
-		w.release(g.lease)
-	}
-	return pool.Lease{}, true, ctx.Err()
 }
 
-// refused turns a pool's refusal into what the caller is told. A failed init is the
-// function's failure, not the platform's.
-func (w *Worker) refused(inv *hearth.Invocation, err error) (*hearth.Result, error) {
+// patience is the watch over a context that may end while the call queues.
+type patience struct {
+	mu   sync.Mutex
+	stop func() bool
+	over bool // the call queues no more
+}
+
+// watch begins the watch, unless it has begun or is over.
+func (p *patience) watch(ctx context.Context, c *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over && p.stop == nil {
+		p.stop = context.AfterFunc(ctx, c.abandon)
+	}
+}
+
+func (p *patience) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	if p.stop != nil {
+		p.stop()
+	}
+}
+
+// refused tells the caller why there is no slot. A failed init is the function's
+// failure, not the platform's.
+func (c *call) refused(err error) {
+	inv, done := c.inv, c.done
+	res, err := c.w.refusal(inv, err)
+	if c.patience != nil {
+		c.patience.end()
+	}
+	c.reuse()
+	done.Complete(res, err)
+}
+
+func (w *Worker) refusal(inv *hearth.Invocation, err error) (*hearth.Result, error) {
 	var failed *pool.StartError
 	switch {
 	case errors.As(err, &failed) && failed.Doc != nil:
@@ -124,130 +211,6 @@ func (w *Worker) refused(inv *hearth.Invocation, err error) (*hearth.Result, err
 		return nil, errMoved
 	}
 	return nil, err
-}
-
-// run sends the invocation over the link and waits for what comes of it.
-func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began time.Time) *hearth.Result {
-	inst := lease.Instance.Value.(*instance)
-	timeout := inv.Version.Config.Timeout
-	lc := link.NewCall()
-	lc.ID, lc.ARN, lc.TraceID = inv.ID, inv.InvokedARN, inv.TraceID
-	lc.ClientContext, lc.Payload, lc.HTTP = inv.ClientContext, inv.Payload, inv.HTTP
-	lc.Deadline = began.Add(timeout)
-	res := &hearth.Result{Instance: inst.id, Seq: lease.Seq, Cold: lease.Cold, Version: inv.Version.Number}
-	res.Report.MemoryMB = inv.Version.Config.MemoryMB
-	if lease.Seq == 1 {
-		res.Report.Init = inst.initTook
-	}
-	inst.log.Start(began, inv.ID, inv.Version.Number)
-	if inv.Started != nil {
-		inv.Started(inst.id)
-	}
-	status := w.exchange(c, inst, lc, timeout, inv, res)
-	if status == statusStreaming {
-		return w.stream(inst, lc, inv, lease, began, res)
-	}
-	w.finish(inst, inv, lease, began, res, status)
-	return res
-}
-
-// finish records an invocation that has ended and gives its slot back.
-func (w *Worker) finish(inst *instance, inv *hearth.Invocation, lease pool.Lease, began time.Time, res *hearth.Result, status string) {
-	ended := time.Now()
-	res.Report.Duration = ended.Sub(began)
-	res.Report.MaxMemoryMB = inst.peakMB(ended, memoryAge(res))
-	inst.log.Finish(ended, inv.ID, res.Report, status)
-	if inv.WantLog {
-		res.LogTail = inst.log.Tail(inv.ID, hearth.MaxLogTailBytes)
-	}
-	w.releaseAt(lease, ended)
-}
-
-// memoryAge is how old the memory figure of an invocation's REPORT line may be: quick
-// ones are many, and memory is sized by what the long ones and the first need.
-func memoryAge(res *hearth.Result) time.Duration {
-	switch took := res.Report.Duration; {
-	case res.Seq == 1:
-		return 0
-	case took < quick:
-		return sampleEvery
-	default:
-		return min(max(took/10, sampleLeast), sampleEvery)
-	}
-}
-
-// Words of a REPORT line for an invocation that the handler did not end (Lambda API).
-const (
-	statusTimeout = "timeout"
-	statusError   = "error"
-	// statusStreaming is for no line: the response has begun and is not complete.
-	statusStreaming = "streaming"
-)
-
-// exchange fills res with the instance's answer, or with the failure that stands in
-// for it, and returns the REPORT line's status.
-func (w *Worker) exchange(c *call, inst *instance, lc *link.Call, timeout time.Duration, inv *hearth.Invocation, res *hearth.Result) string {
-	if err := inst.conn.Send(lc); err != nil {
-		lc.Release()
-		var broken *link.ProtocolError
-		if !errors.Is(err, link.ErrClosed) && !errors.As(err, &broken) { // nobody died
-			res.Payload, res.FunctionError = encode(unsendable(inv.ID, err)), hearth.Unhandled
-			return statusError
-		}
-		return inst.crashed(inv.ID, res)
-	}
-	c.timer.Reset(timeout)
-	select {
-	case <-lc.Done():
-		c.timer.Stop()
-	case <-c.timer.C:
-		if !w.overran(inst, lc, inv, res) {
-			return statusTimeout
-		}
-	}
-	if lc.Stream != nil {
-		c.timer.Stop()
-		return statusStreaming
-	}
-	return inst.conclude(lc, inv, res)
-}
-
-// conclude fills res with the result of a call that is done, which it releases.
-func (inst *instance) conclude(lc *link.Call, inv *hearth.Invocation, res *hearth.Result) string {
-	err := lc.Err
-	res.Payload = lc.Response
-	if lc.Failed {
-		res.FunctionError = hearth.Unhandled
-	}
-	lc.Release()
-	switch {
-	case err == nil:
-		return ""
-	case errors.Is(err, link.ErrResponseTooLarge):
-		res.Payload, res.FunctionError = encode(tooLarge(inv.ID)), hearth.Unhandled
-		return statusError
-	}
-	return inst.crashed(inv.ID, res)
-}
-
-// overran answers an invocation whose time is up, and retires its instance: the
-// others there may finish (design 9). It returns true if the answer came after all.
-func (w *Worker) overran(inst *instance, lc *link.Call, inv *hearth.Invocation, res *hearth.Result) bool {
-	select {
-	case <-lc.Done():
-		return true
-	default:
-	}
-	res.Payload, res.FunctionError = encode(timedOut(inv.ID, inv.Version.Config.Timeout)), hearth.Unhandled
-	inst.conn.Cancel(lc)
-	w.apply(inst.pooled, inst.pooled.Retire(time.Now(), hearth.EndTimedOut))
-	return false
-}
-
-// crashed waits until it is known how the instance died and says so.
-func (inst *instance) crashed(request string, res *hearth.Result) string {
-	res.Payload, res.FunctionError = encode(inst.verdict().failure(request)), hearth.Unhandled
-	return statusError
 }
 
 func (w *Worker) release(lease pool.Lease) { w.releaseAt(lease, time.Now()) }

@@ -226,7 +226,7 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 	}
 	inst.sb = sb
 	w.tasks.Go(inst.readOutput)
-	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog})
+	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog, Loop: w.cfg.Loop})
 	inst.up.Store(true)
 	return nil
 }

@@ -2,11 +2,9 @@ package worker
 
 import (
 	"sync"
-	"time"
 
 	"hearth/internal/hearth"
 	"hearth/internal/link"
-	"hearth/internal/pool"
 )
 
 // response is a streamed response. Whoever invoked reads it; the invocation itself is
@@ -56,40 +54,23 @@ func (r *response) end(res *hearth.Result) {
 	}
 }
 
-// stream goes on with an invocation whose response has begun: it returns the response
-// to a caller who wants it in parts, and collects it for all others.
-func (w *Worker) stream(inst *instance, lc *link.Call, inv *hearth.Invocation, lease pool.Lease, began time.Time, res *hearth.Result) *hearth.Result {
-	out := &response{stream: lc.Stream, ended: make(chan struct{})}
-	kept, end := *inv, *res
+// CallStreams is called by the link when a streamed response begins: a caller who wants
+// it in parts gets it, and for all others it is collected.
+func (c *call) CallStreams(lc *link.Call) {
+	w, inv, done := c.w, c.inv, c.done
+	kept, begun := *inv, *c.result
 	kept.Payload = nil // the caller's
-	deadline := lc.Deadline
-	w.tasks.Go(func() {
-		status := w.await(inst, lc, &kept, deadline, &end)
-		w.finish(inst, &kept, lease, began, &end, status)
-		out.end(&end)
-	})
+	c.kept, c.out = &kept, &response{stream: lc.Stream, ended: make(chan struct{})}
+	out := c.out
+	if !c.stage.CompareAndSwap(stageRunning, stageStreaming) {
+		return // its time was up
+	}
 	if !inv.WantStream {
-		return collect(out, inv.ID)
+		w.tasks.Go(func() { done.Complete(collect(out, inv.ID), nil) })
+		return
 	}
-	res.Stream = out
-	return res
-}
-
-// await waits for the end of an invocation that streams, and returns the status for
-// its REPORT line.
-func (w *Worker) await(inst *instance, lc *link.Call, inv *hearth.Invocation, deadline time.Time, end *hearth.Result) string {
-	stream := lc.Stream
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
-	select {
-	case <-lc.Done():
-	case <-timer.C:
-		if !w.overran(inst, lc, inv, end) {
-			stream.End()
-			return statusTimeout
-		}
-	}
-	return inst.conclude(lc, inv, end)
+	begun.Stream = out
+	done.Complete(&begun, nil)
 }
 
 // collect gathers a streamed response for a caller who wants it whole.

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"io"
 	"strings"
 	"testing"
@@ -19,7 +18,7 @@ const (
 
 func (w *Worker) callStream(t *testing.T, v *hearth.Version) hearth.ResponseStream {
 	t.Helper()
-	res, err := w.Invoke(context.Background(), &hearth.Invocation{ID: hearth.NewRequestID(), Version: v, Payload: []byte("{}"), WantStream: true, WantLog: true})
+	res, err := w.invoke(&hearth.Invocation{ID: hearth.NewRequestID(), Version: v, Payload: []byte("{}"), WantStream: true, WantLog: true})
 	if err != nil || res.Stream == nil {
 		t.Fatalf("%+v, %v", res, err)
 	}

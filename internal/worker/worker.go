@@ -14,6 +14,7 @@ import (
 	"hearth/internal/hearth"
 	"hearth/internal/link/shim"
 	"hearth/internal/logs"
+	"hearth/internal/loop"
 	"hearth/internal/pool"
 	"hearth/internal/sandbox"
 )
@@ -30,7 +31,7 @@ type EventSink interface {
 	Emit(hearth.Event)
 }
 
-// Config of a Worker. Driver, Code, Logs, Events, ShimDir and Interpreters are needed.
+// Config of a Worker. Driver, Code, Logs, Events, Loop, ShimDir and Interpreters are needed.
 type Config struct {
 	MemoryMB     int // that instances may reserve altogether
 	QueueLength  int // of one version; the pool's default when 0
@@ -45,6 +46,7 @@ type Config struct {
 	Events       EventSink
 	Log          *slog.Logger
 	InitTimeout  time.Duration // hearth.InitTimeout when 0
+	Loop         *loop.Loop    // reads what the instances send
 	// InUse tells whether any name still stands for a version; nil means always. It is
 	// asked before an instance is started.
 	InUse func(*hearth.Version) bool
@@ -59,6 +61,7 @@ type Worker struct {
 	starts  chan struct{}
 	wake    chan struct{} // the expiry loop must look again
 	program program
+	calls   sync.Pool // of *call
 
 	ctx    context.Context // ends when Close gives up waiting
 	cancel context.CancelFunc
@@ -69,8 +72,8 @@ type Worker struct {
 
 // New makes a Worker and starts its expiry loop. The caller must Close it.
 func New(cfg Config) (*Worker, error) {
-	if cfg.Driver == nil || cfg.Code == nil || cfg.Logs == nil || cfg.Events == nil {
-		return nil, errors.New("worker: driver, code, logs and events are needed")
+	if cfg.Driver == nil || cfg.Code == nil || cfg.Logs == nil || cfg.Events == nil || cfg.Loop == nil {
+		return nil, errors.New("worker: driver, code, logs, events and a loop are needed")
 	}
 	if cfg.InitTimeout == 0 {
 		cfg.InitTimeout = hearth.InitTimeout

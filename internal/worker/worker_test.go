@@ -436,7 +436,7 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	got := make(chan error, 1)
 	go func() {
-		_, err := w.Invoke(ctx, &hearth.Invocation{ID: "r", Version: version("f", hearth.Exclusive, nil)})
+		_, err := w.invoke(&hearth.Invocation{Context: ctx, ID: "r", Version: version("f", hearth.Exclusive, nil)})
 		got <- err
 	}()
 	waitUntil(t, func() bool { return w.Stats().Waiting == 1 })
@@ -457,7 +457,7 @@ func BenchmarkInvoke(b *testing.B) {
 	inv := &hearth.Invocation{ID: hearth.NewRequestID(), Version: v, Payload: []byte("{}")}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := w.Invoke(context.Background(), inv); err != nil {
+		if _, err := w.invoke(inv); err != nil {
 			b.Fatal(err)
 		}
 	}

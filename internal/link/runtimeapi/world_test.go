@@ -19,6 +19,7 @@ import (
 
 	"hearth/internal/hearth"
 	"hearth/internal/link"
+	"hearth/internal/loop/looptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -87,7 +88,7 @@ func start(t *testing.T, model hearth.Model, slots int) *world {
 func newWorld(t *testing.T, root string, model hearth.Model, slots int, startRuntime StartFunc) *world {
 	near, far := pair(t)
 	w := &world{t: t, initErr: make(chan error, 1), code: make(chan int, 1), client: &http.Client{Transport: &http.Transport{}}}
-	w.conn = link.New(near, link.Options{MaxInFlight: slots, OnLog: func(call *link.Call, fd int, text []byte) {
+	w.conn = link.New(near, link.Options{Loop: looptest.New(t), MaxInFlight: slots, OnLog: func(call *link.Call, fd int, text []byte) {
 		id := "-"
 		if call != nil {
 			id = call.ID

@@ -19,6 +19,7 @@ import (
 	"hearth/internal/hearth"
 	"hearth/internal/link"
 	"hearth/internal/link/shim"
+	"hearth/internal/loop/looptest"
 )
 
 // Patience bounds every wait for an interpreter.
@@ -82,7 +83,7 @@ func Start(tb testing.TB, o Options) *Instance {
 	near := in.spawn(tb, shim.Command(o.Language, o.Interpreter, 256, shims), o.ProcessEnv)
 	slots := max(o.Slots, 1)
 	in.Conn = link.New(near, link.Options{
-		MaxInFlight: slots, MaxResponseBytes: o.MaxResponseBytes, OnLog: func(call *link.Call, fd int, text []byte) {
+		Loop: looptest.New(tb), MaxInFlight: slots, MaxResponseBytes: o.MaxResponseBytes, OnLog: func(call *link.Call, fd int, text []byte) {
 			in.record(call, fd, text)
 			if o.OnLog != nil {
 				o.OnLog(call, fd, text)

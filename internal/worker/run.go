@@ -1,0 +1,171 @@
+package worker
+
+import (
+	"errors"
+	"time"
+
+	"hearth/internal/hearth"
+	"hearth/internal/link"
+	"hearth/internal/pool"
+)
+
+// Words of a REPORT line for an invocation that the handler did not end (Lambda API).
+const (
+	statusTimeout = "timeout"
+	statusError   = "error"
+)
+
+var _ link.Owner = (*call)(nil)
+
+// run sends the invocation over the link.
+func (c *call) run(lease pool.Lease, now time.Time) {
+	inv, inst := c.inv, lease.Instance.Value.(*instance)
+	if c.patience != nil {
+		c.patience.end()
+	}
+	c.inst, c.lease, c.began = inst, lease, now
+	timeout := inv.Version.Config.Timeout
+	res := &hearth.Result{Instance: inst.id, Seq: lease.Seq, Cold: lease.Cold, Version: inv.Version.Number}
+	res.Report.MemoryMB = inv.Version.Config.MemoryMB
+	res.Report.Queued = now.Sub(c.since)
+	if lease.Seq == 1 {
+		res.Report.Init = inst.initTook
+	}
+	c.result = res
+	lc := link.NewCall()
+	lc.ID, lc.ARN, lc.TraceID = inv.ID, inv.InvokedARN, inv.TraceID
+	lc.ClientContext, lc.Payload, lc.HTTP = inv.ClientContext, inv.Payload, inv.HTTP
+	lc.Deadline, lc.Owner = now.Add(timeout), c
+	inst.log.Start(now, inv.ID, inv.Version.Number)
+	if inv.Started != nil {
+		inv.Started(inst.id)
+	}
+	c.sent = lc
+	c.stage.Store(stageRunning)
+	c.timer.Reset(timeout)
+	if err := inst.conn.Send(lc); err != nil {
+		c.unsent(lc, err)
+	}
+}
+
+// unsent ends a call that the link has refused.
+func (c *call) unsent(lc *link.Call, err error) {
+	if !c.end(stageRunning) {
+		return // its time was up
+	}
+	lc.Release()
+	var broken *link.ProtocolError
+	if errors.Is(err, link.ErrClosed) || errors.As(err, &broken) {
+		c.crashed(false)
+		return
+	}
+	c.result.Payload, c.result.FunctionError = encode(unsendable(c.inv.ID, err)), hearth.Unhandled // nobody died
+	c.finish(statusError, false)
+}
+
+// end takes the call out of a stage for good. It returns false if somebody was faster.
+func (c *call) end(from uint32) bool { return c.stage.CompareAndSwap(from, stageOver) }
+
+// CallEnded is called by the link: the result is there, or the instance has died.
+func (c *call) CallEnded(lc *link.Call) {
+	streaming := c.end(stageStreaming)
+	if !streaming && !c.end(stageRunning) {
+		return // its time was up, and the timer may be cancelling lc at this moment
+	}
+	err := lc.Err
+	c.result.Payload = lc.Response
+	if lc.Failed {
+		c.result.FunctionError = hearth.Unhandled
+	}
+	lc.Release()
+	switch {
+	case err == nil:
+		c.finish("", streaming)
+	case errors.Is(err, link.ErrResponseTooLarge):
+		c.result.Payload, c.result.FunctionError = encode(tooLarge(c.invocation(streaming).ID)), hearth.Unhandled
+		c.finish(statusError, streaming)
+	default:
+		c.crashed(streaming)
+	}
+}
+
+// crashed finishes the call when it is known how the instance died.
+func (c *call) crashed(streaming bool) {
+	c.w.tasks.Go(func() {
+		doc := c.inst.verdict().failure(c.invocation(streaming).ID)
+		c.result.Payload, c.result.FunctionError = encode(doc), hearth.Unhandled
+		c.conclude(time.Now(), statusError, streaming)
+	})
+}
+
+// overran is called when the invocation's time is up: it is answered, and its instance
+// retires. The others there may finish (design 9).
+func (c *call) overran() {
+	streaming := c.end(stageStreaming)
+	if !streaming && !c.end(stageRunning) {
+		return
+	}
+	w, inst, inv := c.w, c.inst, c.invocation(streaming)
+	c.result.Payload, c.result.FunctionError = encode(timedOut(inv.ID, inv.Version.Config.Timeout)), hearth.Unhandled
+	inst.conn.Cancel(c.sent)
+	w.apply(inst.pooled, inst.pooled.Retire(time.Now(), hearth.EndTimedOut))
+	if streaming {
+		c.out.stream.End()
+	}
+	c.conclude(time.Now(), statusTimeout, streaming)
+}
+
+func (c *call) invocation(streaming bool) *hearth.Invocation {
+	if streaming {
+		return c.kept
+	}
+	return c.inv
+}
+
+// finish concludes the call. What takes longer than a moment must not keep the reader of
+// the socket, who calls this, from the other calls.
+func (c *call) finish(status string, streaming bool) {
+	ended := time.Now()
+	if c.invocation(streaming).WantLog || c.inst.stale(ended, memoryAge(c.lease.Seq, ended.Sub(c.began))) {
+		c.w.tasks.Go(func() { c.conclude(ended, status, streaming) })
+		return
+	}
+	c.conclude(ended, status, streaming)
+}
+
+// conclude records an invocation that has ended, gives its slot back and tells the
+// caller.
+func (c *call) conclude(ended time.Time, status string, streaming bool) {
+	w, inst, inv, res, done := c.w, c.inst, c.invocation(streaming), c.result, c.done
+	res.Report.Duration = ended.Sub(c.began)
+	res.Report.MaxMemoryMB = inst.peakMB(ended, memoryAge(res.Seq, res.Report.Duration))
+	inst.log.Finish(ended, inv.ID, res.Report, status)
+	if inv.WantLog {
+		res.LogTail = inst.log.Tail(inv.ID, hearth.MaxLogTailBytes)
+	}
+	w.releaseAt(c.lease, ended)
+	stopped := c.timer.Stop()
+	if streaming {
+		c.out.end(res)
+		return
+	}
+	// A timer that cannot be stopped looks at the call once more, and after a time-out
+	// the link still knows it.
+	if stopped && status != statusTimeout {
+		c.reuse()
+	}
+	done.Complete(res, nil)
+}
+
+// memoryAge is how old the memory figure of an invocation's REPORT line may be: quick
+// ones are many, and memory is sized by what the long ones and the first need.
+func memoryAge(seq uint64, took time.Duration) time.Duration {
+	switch {
+	case seq == 1:
+		return 0
+	case took < quick:
+		return sampleEvery
+	default:
+		return min(max(took/10, sampleLeast), sampleEvery)
+	}
+}
