@@ -29,11 +29,12 @@ type Resolver interface {
 	Resolve(name, qualifier string) (*hearth.Function, *hearth.Version, error)
 }
 
-// Worker serves invocations of one version: it has or makes the instances. It
-// blocks until the result is there, the invocation is refused, or ctx ends while
-// it still queues. It copies the payload before it returns.
+// Worker serves invocations of one version: it has or makes the instances. Start does
+// not block. It tells done, perhaps before it returns, when the result is there, the
+// invocation is refused, or its Context ends while it still queues. Until then inv and
+// its payload stay as they are.
 type Worker interface {
-	Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Result, error)
+	Start(inv *hearth.Invocation, done hearth.Completion)
 }
 
 // Config of a Service. The zero value has the defaults.
@@ -47,11 +48,11 @@ type Request struct {
 	Function      string
 	Qualifier     string // "" means hearth.Latest
 	InvokedARN    string
-	Payload       []byte // may be the caller's buffer: not used after Invoke has returned
+	Payload       []byte // may be the caller's buffer: not used once the outcome is told
 	ClientContext []byte
 	TraceID       string
 	WantLog       bool
-	// WantStream lets Invoke return when a streamed response begins: see Result.Stream.
+	// WantStream has the outcome told when a streamed response begins: see Result.Stream.
 	WantStream bool
 	HTTP       bool // Payload was made of an HTTP request (payload format 2.0)
 	// Started, if set, is told the instance that is about to run it; it must not block.
@@ -79,6 +80,8 @@ type Service struct {
 	total      atomic.Uint64
 	failures   atomic.Uint64
 	throttles  atomic.Uint64
+
+	flights sync.Pool // of *flight
 }
 
 // admission counts the invocations of one function in flight, over all versions.
@@ -93,77 +96,117 @@ func New(resolver Resolver, worker Worker, cfg Config) *Service {
 	return &Service{resolver: resolver, worker: worker, limit: int64(limit)}
 }
 
-// Invoke serves one synchronous invocation. Errors are *hearth.Error; a function
-// that failed is a Result (Lambda API: 200 with X-Amz-Function-Error).
+// flight is one invocation under way.
+type flight struct {
+	s       *Service
+	request *Request
+	done    hearth.Completion
+	inv     hearth.Invocation
+	permit  permit
+	since   time.Time // of the first move
+}
+
+var _ hearth.Completion = (*flight)(nil)
+
+// Invoke serves one synchronous invocation, and blocks until its outcome is known or ctx
+// ends while it queues. Errors are *hearth.Error, or the context's; a function that
+// failed is a Result (Lambda API: 200 with X-Amz-Function-Error).
 func (s *Service) Invoke(ctx context.Context, r *Request) (*hearth.Result, error) {
+	outcome := hearth.NewOutcome()
+	f := s.flight(r, outcome)
+	f.inv.Context = ctx
+	f.once()
+	return outcome.Wait()
+}
+
+// Start serves one synchronous invocation without blocking: done is told the outcome,
+// perhaps before Start returns. The request must stay as it is until then.
+func (s *Service) Start(r *Request, done hearth.Completion) { s.flight(r, done).once() }
+
+func (s *Service) flight(r *Request, done hearth.Completion) *flight {
 	if r.ID == "" {
 		r.ID = hearth.NewRequestID()
 	}
-	var since time.Time // of the first move
-	for {
-		res, err := s.once(ctx, r)
-		if err == nil {
-			s.total.Add(1)
-			if res.FunctionError != "" {
-				s.failures.Add(1)
-			}
-			return res, nil
-		}
-		switch code := hearth.CodeOf(err); {
-		case code == hearth.ErrMoved && s.follow(ctx, &since):
-			continue
-		case code == hearth.ErrReservedLimit, code == hearth.ErrAccountLimit, code == hearth.ErrCapacity:
-			s.throttles.Add(1)
-		}
-		return nil, err
+	f, ok := s.flights.Get().(*flight)
+	if !ok {
+		f = &flight{s: s}
 	}
+	f.request, f.done = r, done
+	return f
 }
 
-// follow pauses before an invocation resolves its name again, and tells whether it may.
-func (s *Service) follow(ctx context.Context, since *time.Time) bool {
-	if since.IsZero() {
-		*since = time.Now() // the first time needs no pause
-		return true
-	}
-	if time.Since(*since) > maxFollow {
-		return false
-	}
-	timer := time.NewTimer(followPause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (s *Service) once(ctx context.Context, r *Request) (*hearth.Result, error) {
-	f, v, err := s.resolver.Resolve(r.Function, r.Qualifier)
+// once resolves the name and hands over to the worker.
+func (f *flight) once() {
+	s, r := f.s, f.request
+	fn, v, err := s.resolver.Resolve(r.Function, r.Qualifier)
 	if err != nil {
-		return nil, err
+		f.fail(err)
+		return
 	}
-	release, err := s.admit(f)
-	if err != nil {
-		return nil, err
+	if f.permit, err = s.admit(fn); err != nil {
+		f.fail(err)
+		return
 	}
-	inv := hearth.Invocation{
+	f.inv = hearth.Invocation{
 		ID: r.ID, Version: v, Payload: r.Payload, ClientContext: r.ClientContext,
 		TraceID: r.TraceID, InvokedARN: r.InvokedARN, WantLog: r.WantLog, HTTP: r.HTTP,
-		WantStream: r.WantStream, Started: r.Started,
+		WantStream: r.WantStream, Started: r.Started, Context: f.inv.Context,
 	}
-	whole := true
-	defer func() {
-		if whole {
-			release.done()
-		}
-	}()
-	res, err := s.worker.Invoke(ctx, &inv)
+	s.worker.Start(&f.inv, f)
+}
+
+// Complete is told the outcome by the worker.
+func (f *flight) Complete(res *hearth.Result, err error) {
+	s, permit := f.s, f.permit
 	if err == nil && res.Stream != nil {
-		whole = false
-		res.Stream.OnEnd(func(end *hearth.Result) { s.streamed(release, end) })
+		res.Stream.OnEnd(func(end *hearth.Result) { s.streamed(permit, end) })
+	} else {
+		permit.done()
 	}
-	return res, err
+	if err != nil {
+		if hearth.CodeOf(err) != hearth.ErrMoved || !f.follow() {
+			f.fail(err)
+		}
+		return
+	}
+	s.total.Add(1)
+	if res.FunctionError != "" {
+		s.failures.Add(1)
+	}
+	f.land().Complete(res, nil)
+}
+
+func (f *flight) fail(err error) {
+	switch hearth.CodeOf(err) {
+	case hearth.ErrReservedLimit, hearth.ErrAccountLimit, hearth.ErrCapacity:
+		f.s.throttles.Add(1)
+	}
+	f.land().Complete(nil, err)
+}
+
+// land gives the flight back and returns who is to be told.
+func (f *flight) land() hearth.Completion {
+	done := f.done
+	*f = flight{s: f.s}
+	f.s.flights.Put(f)
+	return done
+}
+
+// follow resolves the name of an invocation again whose version was replaced while it
+// queued, at once the first time and after a pause from then on. It returns false when
+// it has followed for too long or nobody waits any more.
+func (f *flight) follow() bool {
+	ctx := f.inv.Context
+	switch {
+	case f.since.IsZero():
+		f.since = time.Now()
+		f.once()
+	case time.Since(f.since) > maxFollow || ctx != nil && ctx.Err() != nil:
+		return false
+	default:
+		time.AfterFunc(followPause, f.once)
+	}
+	return true
 }
 
 // streamed counts a streamed invocation that has ended.

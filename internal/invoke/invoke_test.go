@@ -22,8 +22,8 @@ func (f functions) Resolve(name, qualifier string) (*hearth.Function, *hearth.Ve
 // workerFunc is a Worker of a function.
 type workerFunc func(ctx context.Context, inv *hearth.Invocation) (*hearth.Result, error)
 
-func (w workerFunc) Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Result, error) {
-	return w(ctx, inv)
+func (w workerFunc) Start(inv *hearth.Invocation, done hearth.Completion) {
+	done.Complete(w(inv.Context, inv))
 }
 
 func function(name string, reserved *int) *hearth.Function {
