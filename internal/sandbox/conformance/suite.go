@@ -36,6 +36,8 @@ type Harness struct {
 	// Test is the name of the test that calls Run; the suite starts the test binary
 	// again with only this test, to kill it.
 	Test string
+
+	prewarmed bool // set by RunPrewarmed
 }
 
 // Waits are bounded, generously: the machine may be busy with other things.
@@ -88,7 +90,11 @@ func Run(t *testing.T, h Harness) {
 		{"Close", closing},
 		{"Leaks", leaks},
 		{"KillAndRecover", killAndRecover},
+		{"Specialise", specialise},
 	} {
+		if !s.runs(test.name) {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) { test.run(t, s) })
 	}
 }
