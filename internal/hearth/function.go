@@ -47,17 +47,19 @@ const (
 // Config is everything about a version but its code. Zero fields mean "default"
 // only before Normalize; a stored Config is always complete.
 type Config struct {
-	Description    string        `json:"description,omitempty"`
-	Role           string        `json:"role,omitempty"` // kept for Lambda clients, never used
-	Runtime        string        `json:"runtime"`        // as the owner wrote it, e.g. "nodejs20.x"
-	Handler        string        `json:"handler"`
-	Dialect        Dialect       `json:"dialect,omitempty"` // of the handler; AWS when empty
-	MemoryMB       int           `json:"memoryMB"`
-	Timeout        time.Duration `json:"timeout"`
-	TmpMB          int           `json:"tmpMB"`
-	KeepAlive      time.Duration `json:"keepAlive"`
-	Model          Model         `json:"model"`
-	MaxConcurrency int           `json:"maxConcurrency"` // used when Model is Concurrent
+	Description string        `json:"description,omitempty"`
+	Role        string        `json:"role,omitempty"` // kept for Lambda clients, never used
+	Runtime     string        `json:"runtime"`        // as the owner wrote it, e.g. "nodejs20.x"
+	Handler     string        `json:"handler"`
+	Dialect     Dialect       `json:"dialect,omitempty"` // of the handler; AWS when empty
+	MemoryMB    int           `json:"memoryMB"`
+	Timeout     time.Duration `json:"timeout"`
+	TmpMB       int           `json:"tmpMB"`
+	KeepAlive   time.Duration `json:"keepAlive"`
+	// NoFreeze has idle instances go on, with their timers and connections.
+	NoFreeze       bool  `json:"noFreeze,omitempty"`
+	Model          Model `json:"model"`
+	MaxConcurrency int   `json:"maxConcurrency"` // used when Model is Concurrent
 	// CapacityProvider is the ARN with which the owner asked for Lambda's Managed
 	// Instances; it is kept for Lambda clients, never used.
 	CapacityProvider string            `json:"capacityProvider,omitempty"`

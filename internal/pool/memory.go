@@ -25,7 +25,7 @@ type Reservation struct {
 
 // Reserve holds the memory that one more instance of g needs. If too little is free
 // it evicts idle instances of other groups, least recently used first, but only if
-// that is enough. The caller must destroy the victims before it uses the memory: what
+// that is enough. Provisioned ones go last, and only for invocations that wait. The caller must destroy the victims before it uses the memory: what
 // it takes of theirs passes to the new reservation, so that never more is reserved
 // than there is. Their own reservations must be released as usual. A victim may
 // already be under destruction; then the caller has to wait for that.
@@ -82,6 +82,7 @@ type candidate struct {
 	inst     *Instance
 	lastUsed time.Time
 	dying    bool
+	promised bool
 }
 
 // evictLocked takes so many MB from instances of groups other than g, for the caller
@@ -109,13 +110,16 @@ func (p *Pool) evictLocked(short int, g *Group) (victims []*Instance, evictable 
 
 // candidatesLocked finds what could be evicted for g's sake and sums up its memory.
 func (p *Pool) candidatesLocked(g *Group) (found []candidate, mb int) {
+	g.mu.Lock()
+	urgent := g.queue.len > 0 // a promise is not broken to keep another
+	g.mu.Unlock()
 	for _, other := range p.groupsLocked() {
 		other.mu.Lock()
 		for _, inst := range other.instances {
 			dying := inst.phase == dead
-			idle := inst.phase == warm && inst.inFlight == 0 && other != g
+			idle := inst.phase == warm && inst.inFlight == 0 && other != g && (urgent || !inst.promised)
 			if inst.res.mb > 0 && (dying || idle) {
-				found = append(found, candidate{inst, inst.lastUsed, dying})
+				found = append(found, candidate{inst, inst.lastUsed, dying, inst.promised})
 				mb += inst.res.mb
 			}
 		}
