@@ -139,7 +139,7 @@ type Function struct {
 	Async *AsyncConfig `json:"async,omitempty"`
 	// Routes are paths under /http/ at which it answers, beside /fn/NAME/.
 	Routes []HTTPRoute `json:"routes,omitempty"`
-	// Triggers invoke $LATEST by the clock.
+	// Triggers invoke $LATEST by the clock or with messages.
 	Triggers []Trigger `json:"triggers,omitempty"`
 	Created  time.Time `json:"created"`
 }
