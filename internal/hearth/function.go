@@ -131,6 +131,8 @@ type Function struct {
 	// Reserved is the reserved concurrency: the most invocations that may be in
 	// flight at once, over all versions; nil when unset; 0 refuses everything.
 	Reserved *int `json:"reserved,omitempty"`
+	// Provisioned is the provisioned concurrency, at most one of a qualifier, sorted by it.
+	Provisioned []Provision `json:"provisioned,omitempty"`
 	// URL is set once a Lambda function URL has been created for it. Hearth's own
 	// /fn/NAME/ route needs no such thing.
 	URL *URLConfig `json:"url,omitempty"`
@@ -162,6 +164,7 @@ func (f *Function) Clone() *Function {
 	g.Tags = maps.Clone(f.Tags)
 	g.Routes = slices.Clone(f.Routes)
 	g.Triggers = slices.Clone(f.Triggers)
+	g.Provisioned = slices.Clone(f.Provisioned)
 	if f.Reserved != nil {
 		n := *f.Reserved
 		g.Reserved = &n
