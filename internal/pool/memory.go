@@ -35,6 +35,10 @@ type Reservation struct {
 func (p *Pool) Reserve(g *Group) (*Reservation, []*Instance, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.reserveLocked(g)
+}
+
+func (p *Pool) reserveLocked(g *Group) (*Reservation, []*Instance, error) {
 	g.mu.Lock()
 	closed := g.closed
 	g.mu.Unlock()
@@ -48,12 +52,12 @@ func (p *Pool) Reserve(g *Group) (*Reservation, []*Instance, error) {
 			g.version.Function, need, total).WithCause(ErrNeverFits)
 	}
 	var victims []*Instance
-	if short := p.reservedMB + need - total; short > 0 {
+	if short := p.reservedMB + p.spareMB + need - total; short > 0 {
 		var evictable int
 		if victims, evictable = p.evictLocked(short, g); victims == nil {
 			return nil, nil, hearth.Errorf(hearth.ErrCapacity,
 				"an instance of function %s needs %d MB, but of this node's %d MB only %d are free and %d more could be freed by evicting idle instances; try again later",
-				g.version.Function, need, total, total-p.reservedMB, evictable)
+				g.version.Function, need, total, total-p.reservedMB-p.spareMB, evictable)
 		}
 	}
 	p.reservedMB += need

@@ -42,6 +42,7 @@ type Pool struct {
 	made       uint64     // groups so far
 	closed     bool
 	reservedMB int
+	spareMB    int      // charged for sandboxes that wait, besides
 	past       Counters // of groups that are gone
 }
 
