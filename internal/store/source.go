@@ -116,20 +116,19 @@ func (b *Bus) DropSource(ctx context.Context, stream, name string) error {
 	return wrap(err, "store: give up a consumer of stream %s", stream)
 }
 
-// pullTime is how long one request for messages waits at the engine. A request whose
-// answer nobody takes any more can cost a message one lease.
-const pullTime = 30 * time.Second
-
 // Pull waits for a message and returns it with those that are there too, at most n, each
-// under a lease. When ctx ends it returns its error, or what it has got.
+// under a lease. When ctx ends it returns its error, or what it has got; a message that the
+// engine was about to send then comes again when its lease is over.
 func (s *Source) Pull(ctx context.Context, n int) ([]*Taken, error) {
 	for {
-		wait, cancel := context.WithTimeout(ctx, pullTime)
+		wait, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it takes no deadline that is near
+		stop := context.AfterFunc(ctx, cancel)
 		batch, err := s.consumer.Fetch(1, jetstream.FetchContext(wait))
 		var list []*Taken
 		if err == nil {
 			list, err = s.collect(batch)
 		}
+		stop()
 		cancel()
 		switch {
 		case len(list) > 0 && n > 1:
@@ -138,7 +137,7 @@ func (s *Source) Pull(ctx context.Context, n int) ([]*Taken, error) {
 			return list, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		case err != nil:
 			return nil, wrap(err, "store: pull from stream %s", s.cfg.Stream)
 		}
 	}
