@@ -80,6 +80,7 @@ func Run(t *testing.T, h Harness) {
 		{"OutputBackPressure", backPressure},
 		{"Exit", exits},
 		{"Stats", stats},
+		{"Freeze", freeze},
 		{"StartErrors", startErrors},
 		{"StartCancelled", startCancelled},
 		{"Destroy", destroy},

@@ -112,6 +112,7 @@ func (d *Driver) Isolation() sandbox.Isolation {
 		Pids:       true,
 		CPU:        true,
 		Syscalls:   true,
+		Freeze:     d.cgroups.CanFreeze(),
 	}
 }
 
