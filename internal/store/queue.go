@@ -117,10 +117,13 @@ func (q *Queue) Publish(ctx context.Context, m Message) (uint64, error) {
 }
 
 // PublishOnce is Publish, and tells whether a message of m.Once was there already: then
-// this one was not stored.
-func (q *Queue) PublishOnce(ctx context.Context, m Message) (duplicate bool, err error) {
+// this one was not stored, and the number is that of the other.
+func (q *Queue) PublishOnce(ctx context.Context, m Message) (seq uint64, duplicate bool, err error) {
 	ack, err := q.publish(ctx, m)
-	return err == nil && ack.Duplicate, err
+	if err != nil {
+		return 0, false, err
+	}
+	return ack.Sequence, ack.Duplicate, nil
 }
 
 func (q *Queue) publish(ctx context.Context, m Message) (*jetstream.PubAck, error) {
@@ -217,6 +220,16 @@ func (q *Queue) Counts(ctx context.Context, key string) (map[string]uint64, erro
 		counts[q.key(subject)] = n
 	}
 	return counts, nil
+}
+
+// First is the sequence number of the oldest message of all lines; messages before it
+// are gone. In an empty queue it is that of the next one.
+func (q *Queue) First(ctx context.Context) (uint64, error) {
+	info, err := q.stream.Info(ctx)
+	if err != nil {
+		return 0, wrap(err, "store: read queue %s", q.name)
+	}
+	return info.State.FirstSeq, nil
 }
 
 // Bytes is how much all messages of the queue take on disk.
