@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"os"
 	"slices"
@@ -89,6 +90,7 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 			return nil, errors.Join(err, p.Stop())
 		}
 	}
+	p.worker.Prewarm() // last: nobody waits for it
 	return p, nil
 }
 
@@ -194,7 +196,7 @@ func (p *Platform) openWorker(context.Context) error {
 		MemoryMB: p.cfg.MemoryMB, QueueLength: p.cfg.QueueLength, QueueTimeout: p.cfg.QueueTimeout,
 		Region: p.cfg.Region, Account: p.cfg.Account, ShimDir: p.cfg.path("runtime"),
 		Interpreters: interpreters, Driver: p.driver, Code: p.cache, Logs: p.logs, Events: p.events, Log: p.cfg.Log,
-		InUse: p.inUse,
+		InUse: p.inUse, Prewarming: worker.Prewarming{Floor: p.cfg.Prewarm, Deployed: p.deployed},
 	})
 	if err != nil {
 		return err
@@ -211,6 +213,17 @@ func (p *Platform) openWorker(context.Context) error {
 func (p *Platform) inUse(v *hearth.Version) bool {
 	f, err := p.registry.Get(v.Function)
 	return err == nil && f.Has(v.ID())
+}
+
+// deployed lists the versions that invocations without a qualifier go to.
+func (p *Platform) deployed() iter.Seq[*hearth.Version] {
+	return func(yield func(*hearth.Version) bool) {
+		for _, f := range p.registry.List() {
+			if !yield(&f.Latest) {
+				return
+			}
+		}
+	}
 }
 
 func (p *Platform) serve(context.Context) error {

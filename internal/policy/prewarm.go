@@ -141,7 +141,6 @@ type Node struct {
 	UsedMB int
 	NextMB func(Kind) int
 	FreeMB int // memory that nobody has reserved
-	Busy   bool
 }
 
 // Plan is what to do now: at most one of both.
@@ -170,16 +169,22 @@ func (p *Prewarm) Plan(now time.Time, n Node) Plan {
 	if now.Before(at) {
 		return Plan{Again: at}
 	}
-	if n.Busy {
-		if p.busySince.IsZero() {
-			p.busySince = now
-		}
-		if now.Sub(p.busySince) < busyLimit {
-			return Plan{Again: now.Add(calm)}
-		}
+	return Plan{Make: &k}
+}
+
+// PutOff tells whether what Plan wants made should wait until the processors have time
+// for it, and when to ask Plan again. Ask it every time that Plan wants something made.
+func (p *Prewarm) PutOff(now time.Time, busy bool) (again time.Time, wait bool) {
+	switch {
+	case !busy:
+	case p.busySince.IsZero():
+		p.busySince = now
+		return now.Add(calm), true
+	case now.Sub(p.busySince) < busyLimit:
+		return now.Add(calm), true
 	}
 	p.busySince = time.Time{}
-	return Plan{Make: &k}
+	return time.Time{}, false
 }
 
 // surplus finds a kind that has more than it should, or more than the floor while

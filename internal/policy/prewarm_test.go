@@ -62,7 +62,6 @@ type world struct {
 	freeMB  int
 	making  *Kind
 	madeAt  time.Time
-	again   time.Time
 	busy    [][2]time.Time
 	failing [][2]time.Time
 }
@@ -87,7 +86,7 @@ func parseKind(t *testing.T, text string) Kind {
 }
 
 func (w *world) node() Node {
-	n := Node{Have: w.have, FreeMB: w.freeMB, NextMB: func(Kind) int { return oneMB }, Busy: within(w.now, w.busy)}
+	n := Node{Have: w.have, FreeMB: w.freeMB, NextMB: func(Kind) int { return oneMB }}
 	for _, have := range w.have {
 		n.UsedMB += have * oneMB
 	}
@@ -116,9 +115,10 @@ func (w *world) work() {
 			w.have[*plan.Stop]--
 			continue
 		case plan.Make != nil:
+			if _, wait := w.p.PutOff(w.now, within(w.now, w.busy)); wait {
+				return
+			}
 			w.making, w.madeAt = plan.Make, w.now.Add(makingTakes)
-		default:
-			w.again = plan.Again
 		}
 		return
 	}

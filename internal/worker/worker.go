@@ -48,6 +48,8 @@ type Config struct {
 	// InUse tells whether any name still stands for a version; nil means always. It is
 	// asked before an instance is started.
 	InUse func(*hearth.Version) bool
+	// Prewarming says which sandboxes wait for functions, from Prewarm on.
+	Prewarming Prewarming
 }
 
 // Worker serves invocations with instances on this node.
@@ -59,6 +61,7 @@ type Worker struct {
 	starts  chan struct{}
 	wake    chan struct{} // the expiry loop must look again
 	program program
+	blanks  *blanks
 
 	ctx    context.Context // ends when Close gives up waiting
 	cancel context.CancelFunc
@@ -93,6 +96,7 @@ func New(cfg Config) (*Worker, error) {
 		starts: make(chan struct{}, atOnce),
 		wake:   make(chan struct{}, 1),
 	}
+	w.blanks = newBlanks(w, cfg.Prewarming)
 	w.gates = gates{width: atOnce, open: map[*pool.Group]*gate{}}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.tasks.Go(w.expire)
