@@ -66,15 +66,15 @@ func (f *Function) Provision(qualifier string, executions int, now time.Time) {
 	}
 }
 
-// share is what one version has of a Provision.
-type share struct {
-	version    *Version
-	executions int
+// ProvisionedVersion is for how many invocations at once a version is to be ready.
+type ProvisionedVersion struct {
+	Version    *Version
+	Executions int
 }
 
 // shares splits a Provision over the versions that its qualifier leads to: a weighted
 // alias gives either of its two what it needs for its part, rounded up.
-func (f *Function) shares(p *Provision) []share {
+func (f *Function) shares(p *Provision) []ProvisionedVersion {
 	route := Route{Version: p.Qualifier}
 	if a := f.Alias(p.Qualifier); a != nil {
 		route = a.Route
@@ -83,9 +83,9 @@ func (f *Function) shares(p *Provision) []share {
 	if route.Also != "" {
 		first, second = portion(p.Executions, 1-route.Weight), portion(p.Executions, route.Weight)
 	}
-	var list []share
-	for _, s := range []share{{f.Version(route.Version), first}, {f.Version(route.Also), second}} {
-		if s.version != nil && s.executions > 0 {
+	var list []ProvisionedVersion
+	for _, s := range []ProvisionedVersion{{f.Version(route.Version), first}, {f.Version(route.Also), second}} {
+		if s.Version != nil && s.Executions > 0 {
 			list = append(list, s)
 		}
 	}
@@ -97,16 +97,21 @@ func portion(n int, weight float64) int {
 	return int(math.Ceil(float64(n)*weight - roundingError))
 }
 
-// ProvisionedVersions tells for how many invocations at once each version is to be
-// ready, by Version.ID.
-func (f *Function) ProvisionedVersions() map[string]int {
-	sums := map[string]int{}
+// ProvisionedVersions tells what each of f's versions is to be ready for. Qualifiers that
+// lead to the same version add up.
+func (f *Function) ProvisionedVersions() []ProvisionedVersion {
+	var list []ProvisionedVersion
 	for i := range f.Provisioned {
 		for _, s := range f.shares(&f.Provisioned[i]) {
-			sums[s.version.ID()] += s.executions
+			at := slices.IndexFunc(list, func(p ProvisionedVersion) bool { return p.Version == s.Version })
+			if at < 0 {
+				list = append(list, s)
+			} else {
+				list[at].Executions += s.Executions
+			}
 		}
 	}
-	return sums
+	return list
 }
 
 // ProvisionInfos describes all of f's provisioned concurrency; of tells how far a
@@ -117,18 +122,18 @@ func (f *Function) ProvisionInfos(of func(*Version) ProvisionState) []ProvisionI
 	for i := range f.Provisioned {
 		info := ProvisionInfo{Provision: f.Provisioned[i], Status: ProvisionReady}
 		for _, s := range f.shares(&f.Provisioned[i]) {
-			rest := left[s.version.ID()]
+			rest := left[s.Version.ID()]
 			if rest == nil {
-				state := of(s.version)
+				state := of(s.Version)
 				rest = &state
-				left[s.version.ID()] = rest
+				left[s.Version.ID()] = rest
 			}
-			allocated, available := min(s.executions, rest.Allocated), min(s.executions, rest.Available)
+			allocated, available := min(s.Executions, rest.Allocated), min(s.Executions, rest.Available)
 			rest.Allocated -= allocated
 			rest.Available -= available
 			info.Allocated += allocated
 			info.Available += available
-			info.settle(available < s.executions, rest.Reason)
+			info.settle(available < s.Executions, rest.Reason)
 		}
 		info.Allocated, info.Available = min(info.Allocated, info.Executions), min(info.Available, info.Executions)
 		infos = append(infos, info)

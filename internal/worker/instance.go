@@ -57,6 +57,8 @@ type instance struct {
 	sampled atomic.Int64
 	peak    atomic.Int64
 
+	frost frost
+
 	stopOnce sync.Once
 	stop     chan struct{} // closed when somebody wants the instance gone
 	hard     chan struct{} // closed when it must go without grace
@@ -184,6 +186,7 @@ func (l *lastWords) have(text string) bool {
 func (inst *instance) outlive() (byItself bool) {
 	select {
 	case <-inst.stop:
+		inst.thawForGood()
 		inst.leave()
 		inst.end.reason, inst.end.exit = inst.why, inst.exit()
 		return false

@@ -81,6 +81,9 @@ func (w *Worker) acquireLive(ctx context.Context, c *call, inv *hearth.Invocatio
 func (w *Worker) acquire(ctx context.Context, c *call, inv *hearth.Invocation, now time.Time) (lease pool.Lease, waited bool, err error) {
 	group := w.pool.Group(inv.Version)
 	lease, start, err := group.Acquire(now, &c.waiter)
+	if lease.Thaw {
+		w.thaw(lease.Instance)
+	}
 	if lease.Instance != nil || err != nil {
 		return lease, false, err
 	}

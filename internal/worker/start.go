@@ -46,6 +46,9 @@ func (w *Worker) live(g *pool.Group) {
 	w.emit(inst, "instance.dead", inst.end.reason, "")
 	res.Release()
 	close(inst.gone)
+	for range g.Refill(time.Now()) {
+		w.start(g)
+	}
 	w.poke()
 }
 
@@ -283,8 +286,12 @@ func (w *Worker) initialise(ctx context.Context, inst *instance) error {
 		return w.initFailed(inst, err)
 	}
 	v, seen := inst.version, place{code: inst.sb.CodeDir(), shim: w.inside("").shim, tmp: inst.sb.TmpDir()}
+	env := w.environment(v, inst.id, inst.stream, seen)
+	if inst.pooled.Provisioned() {
+		env[initType] = initProvisioned
+	}
 	err := inst.conn.Init(ctx, link.Init{
-		Handler: v.Config.Handler, Dialect: v.Config.Dialect.Name(), TaskRoot: seen.code, Env: w.environment(v, inst.id, inst.stream, seen),
+		Handler: v.Config.Handler, Dialect: v.Config.Dialect.Name(), TaskRoot: seen.code, Env: env,
 		Model: v.Config.Model, Slots: v.Config.Slots(), Function: v.Function, Version: v.Number,
 		MemoryMB: v.Config.MemoryMB, ARN: hearth.FunctionARN(w.cfg.Region, w.cfg.Account, v.Function, ""), LogGroup: logGroup(v.Function), LogStream: inst.stream,
 		MaxResponseBytes: hearth.MaxPayloadBytes,

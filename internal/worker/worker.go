@@ -45,6 +45,9 @@ type Config struct {
 	Events       EventSink
 	Log          *slog.Logger
 	InitTimeout  time.Duration // hearth.InitTimeout when 0
+	// FreezeAfter is how long an instance is idle before it is frozen; 0 means never.
+	// It means nothing to a driver whose sandboxes cannot be.
+	FreezeAfter time.Duration
 	// InUse tells whether any name still stands for a version; nil means always. It is
 	// asked before an instance is started.
 	InUse func(*hearth.Version) bool
@@ -87,11 +90,15 @@ func New(cfg Config) (*Worker, error) {
 	if err := shim.Write(cfg.ShimDir); err != nil {
 		return nil, err
 	}
+	if !cfg.Driver.Isolation().Freeze {
+		cfg.FreezeAfter = 0
+	}
 	atOnce := max(4, 2*runtime.NumCPU())
 	w := &Worker{
 		cfg: cfg,
 		pool: pool.New(pool.Config{
 			MemoryMB: cfg.MemoryMB, QueueLength: cfg.QueueLength, QueueTimeout: cfg.QueueTimeout,
+			FreezeAfter: cfg.FreezeAfter,
 		}),
 		starts: make(chan struct{}, atOnce),
 		wake:   make(chan struct{}, 1),
@@ -143,6 +150,9 @@ func (w *Worker) expire() {
 func (w *Worker) carryOut(exp pool.Expired) {
 	for _, inst := range exp.Reaped {
 		w.destroy(inst)
+	}
+	for _, inst := range exp.Frozen {
+		w.conform(inst.Value.(*instance))
 	}
 	for _, r := range exp.Refused {
 		answer(r.Waiter, grant{err: r.Err})
