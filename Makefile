@@ -7,10 +7,10 @@ VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test torture lint bench docs install clean
+.PHONY: help build demo demo-stop test torture lint bench bench-quick docs install clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/hearth
 	@mkdir -p bin
@@ -35,9 +35,13 @@ lint: ## format, vet, staticcheck, and the syntax of scripts and shims
 	@scripts/install.sh
 	@scripts/lint.sh
 
-bench: build ## measure against a plain node server; writes docs/benchmarks.md (minutes)
+bench: build ## measure against plain servers and peers; writes docs/benchmarks.* and README.md (minutes)
 	@scripts/install.sh --bench
 	@scripts/bench.sh
+
+bench-quick: build ## the first rows of it, in less than a minute; writes nothing
+	@scripts/install.sh --bench
+	@scripts/bench.sh --quick
 
 docs: ## write docs/reference anew from the commands
 	go test ./internal/cli -run TestReference -update

@@ -77,6 +77,7 @@ func dialects() []dialect {
 		js("kubeless", "index.hello", "module.exports = { async hello(event, context) { const { mode } = event.data;", " return { mode }; } };"),
 		py("aws", "main.handler", "import json\ndef handler(event, context):\n    mode = json.loads(event['body'])['mode'] if 'body' in event else event['mode']", "\n    return {'mode': mode}"),
 		py("google", "main.fn", "def fn(request):\n    mode = request.get_json()['mode']", "\n    return {'mode': mode}"), flask,
+		py("azure", "main.main", "import json\nimport azure.functions as func\ndef main(req: func.HttpRequest) -> func.HttpResponse:\n    mode = req.get_json()['mode']", "\n    return func.HttpResponse(json.dumps({'mode': mode}), mimetype='application/json')"),
 		py("openwhisk", "main.main", "def main(params):\n    mode = params['mode']", "\n    return {'mode': mode}"),
 		py("binaris", "main.handler", "def handler(body, ctx):\n    mode = body['mode']", "\n    return {'mode': mode}"),
 		py("prototype", "main.handler", "def handler(input):\n    mode = input['mode']", "\n    return {'mode': mode}"),

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hearth/internal/link/shim/shimtest"
 )
 
 // vendorFolders are folders as their owners have them for other platforms.
@@ -25,6 +27,7 @@ const vendorFolders = "../internal/cli/project/testdata"
 // functions as the vendor's callers would.
 func TestProjects(t *testing.T) {
 	p := up(t, "--isolation", "process")
+	deployed := map[string]bool{}
 	for _, c := range []struct {
 		folder, method, path, body string
 		status                     int
@@ -36,9 +39,15 @@ func TestProjects(t *testing.T) {
 		{"google", "GET", "/fn/first/", "", 200, "Hello World!"},
 		{"google-framework", "GET", "/fn/google-framework/", "", 200, "hi"},
 		{"azure", "GET", "/fn/HttpTrigger/", "", 200, "Hi"},
-		{"azure-serverless", "GET", "/fn/hello/", "", 200, "hi"},
+		{"azure", "GET", "/http/azure/api/HttpTrigger", "", 200, "Hi"},
+		{"azure-python", "POST", "/http/azure-python/v1/greet/Ann", "", 200, "Hello, Ann"},
+		{"azure-python", "GET", "/fn/Greet/", "", 200, "Hello, nobody"},
+		{"azure-python2", "GET", "/http/azure-python2/api/hello/Ann", "", 200, `{"hello": "Ann"}`},
+		{"azure-python2", "GET", "/http/azure-python2/api/orders", "", 200, "no orders"},
+		{"azure-serverless", "GET", "/http/greeter/api/hello", "", 200, "hi"},
 		{"openwhisk", "POST", "/fn/hello/", `{"name":"Ann"}`, 200, `{"hello":"Ann"}`},
 		{"openwhisk", "POST", "/fn/old/", `{"name":"Ann"}`, 200, `{"hello":"Ann"}`},
+		{"openwhisk", "POST", "/fn/raw/?name=Ann", `{"name":"Bob"}`, 200, `undefined {"name":"Bob"}`},
 		{"prototype", "POST", "/fn/fib/", `{"n":7}`, 200, "7"},
 		{"kubeless", "POST", "/fn/hello/", `{"a":1}`, 200, `{"a":1}`},
 		{"binaris", "POST", "/fn/hello/", `{"a":1}`, 200, `{"a":1}`},
@@ -46,14 +55,63 @@ func TestProjects(t *testing.T) {
 		{"bare-python", "POST", "/fn/bare-python/x?a=b", "", 200, `"rawPath": "/x"`},
 	} {
 		t.Run(c.folder+" "+c.path, func(t *testing.T) {
-			if stdout, stderr, code := p.hearth("deploy", filepath.Join(vendorFolders, c.folder)); code != 0 {
-				t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+			if !deployed[c.folder] {
+				if stdout, stderr, code := p.hearth("deploy", filepath.Join(vendorFolders, c.folder)); code != 0 {
+					t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+				}
+				deployed[c.folder] = true
 			}
 			status, text := p.do(c.method, c.path, []byte(c.body), map[string]string{"Content-Type": "application/json"})
 			if got := strings.TrimSpace(string(text)); status != c.status || squeezed(got) != squeezed(c.want) && !strings.Contains(got, c.want) {
 				t.Errorf("%d %s, want %d %s", status, got, c.status, c.want)
 			}
 		})
+	}
+}
+
+// An app of Azure's v4 model brings the vendor's library, which is installed for it.
+func TestAzureV4Project(t *testing.T) {
+	if _, err := shimtest.NodeModules(); err != nil {
+		t.Skipf("NOT TESTED: npm could not install the vendor's library: %v", err)
+	}
+	p := up(t, "--isolation", "process")
+	dir := filepath.Join(t.TempDir(), "azure4")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(vendorFolders, "azure4"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "node_modules")); err != nil { // a fixture's, with nothing in it
+		t.Fatal(err)
+	}
+	if stdout, stderr, code := p.hearth("deploy", dir); code != 0 {
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+	}
+	for path, want := range map[string]string{"/http/azure4/api/hello/Ann": "hi Ann", "/http/azure4/api/hello": "hi undefined", "/fn/hello/hello/Bob": "hi Bob"} {
+		if status, text := p.do("GET", path, nil, nil); status != 200 || string(text) != want {
+			t.Errorf("%s: %d %s, want %s", path, status, text, want)
+		}
+	}
+}
+
+// A path that another function answers is refused before anything is deployed, and
+// --service gives the whole project other paths.
+func TestDeclaredPathsAreNotShared(t *testing.T) {
+	p := up(t, "--isolation", "process")
+	dir := filepath.Join(vendorFolders, "aws")
+	if stdout, stderr, code := p.hearth("deploy", dir); code != 0 {
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+	}
+	_, stderr, code := p.hearth("deploy", dir, "--prefix", "second-")
+	if code != 2 || !strings.Contains(stderr, "second-catalogue is to answer ANY /http/shop/…, but function catalogue does so already") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if status, _ := p.do("GET", "/fn/second-order/", nil, nil); status != 404 {
+		t.Errorf("it was deployed all the same: %d", status)
+	}
+	if stdout, stderr, code := p.hearth("deploy", dir, "--prefix", "second-", "--service", "shop2"); code != 0 {
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+	}
+	if status, text := p.do("GET", "/http/shop2/orders/5", nil, nil); status != 200 || !strings.Contains(string(text), `{"id":"5"}`) {
+		t.Errorf("%d %s", status, text)
 	}
 }
 

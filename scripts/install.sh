@@ -47,12 +47,21 @@ if [ "${1:-}" = --test ]; then
 fi
 if [ "${1:-}" = --bench ]; then
   need wrk wrk
+  need strace strace
+  if ! /usr/bin/python3 -c 'import uvicorn, uvloop, httptools' 2>/dev/null; then
+    missing+=(uvicorn)
+    packages+=(python3-uvicorn python3-uvloop python3-httptools)
+  fi
 fi
 if ! go_works; then
   missing+=(go)
   packages+=(golang-go)
 fi
-[ ${#packages[@]} -eq 0 ] && exit 0
+finish() {
+  [ "$1" = --bench ] && "$root/scripts/peers.sh"
+  exit 0
+}
+[ ${#packages[@]} -eq 0 ] && finish "${1:-}"
 
 step "missing: ${missing[*]}"
 have apt-get || die "This script knows apt-get only. Please install: ${packages[*]}"
@@ -72,3 +81,4 @@ apt install -y --no-install-recommends "${packages[@]}" >/dev/null ||
 hash -r
 go_works || die "Go is missing or older than 1.21, and so is this system's package. Install Go from https://go.dev/dl and try again."
 step "installed: ${missing[*]}"
+finish "${1:-}"

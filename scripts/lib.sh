@@ -22,3 +22,6 @@ have() {
   local name
   for name in "$@"; do command -v "$name" >/dev/null 2>&1 || return 1; done
 }
+
+# peers_dir: where what Hearth is measured against is installed.
+peers_dir() { printf '%s\n' "${HEARTH_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/hearth/bench}"; }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"hearth/internal/async/ledger"
 	"hearth/internal/hearth"
 	"hearth/internal/store"
 )
@@ -21,50 +22,102 @@ const (
 	maxSettlePause = 5 * time.Second
 )
 
+// job is an event that has been taken from the queue, with its turn at the gate.
+type job struct {
+	turn     Turn
+	delivery *store.Delivery
+	rec      record
+	err      error // it cannot be read
+
+	function *hearth.Function
+	version  *hearth.Version
+	errFind  error // it has none
+}
+
+// read finds out what a delivery is.
+func (s *Service) read(turn Turn, d *store.Delivery) *job {
+	j := &job{turn: turn, delivery: d}
+	if j.rec, _, j.err = s.clock.decodeRecord(turn.Function, &d.Stored); j.err == nil {
+		j.function, j.version, j.errFind = s.deps.Functions.Resolve(j.rec.Function, j.rec.Qualifier)
+	}
+	return j
+}
+
+// memoryMB is what an attempt holds: its share of an instance.
+func (j *job) memoryMB() int {
+	if j.err != nil || j.errFind != nil {
+		return 0
+	}
+	return shareMB(&j.version.Config)
+}
+
+func shareMB(c *hearth.Config) int { return (c.MemoryMB + c.Slots() - 1) / c.Slots() }
+
 // attempt makes one attempt at an event, or finds that it must not be made, and writes
 // down what follows. Whatever it does not get to write leaves the event in the queue.
-func (s *Service) attempt(turn Turn, d *store.Delivery) {
+func (s *Service) attempt(j *job) {
 	defer s.dispatch()
-	defer s.gate.Done(turn)
-	rec, _, err := decodeRecord(turn.Function, &d.Stored)
-	if err != nil {
-		s.unreadable(turn, d, err)
+	defer func() { s.gate.Done(j.turn) }()
+	if j.err != nil {
+		s.unreadable(j.turn, j.delivery, j.err)
 		return
 	}
-	f, v, errFind := s.deps.Functions.Resolve(rec.Function, rec.Qualifier)
-	limit := attemptSlack
+	rec, limit := &j.rec, attemptSlack
 	var cfg *hearth.AsyncConfig
-	if errFind == nil {
-		limit += v.Config.Timeout
-		cfg = f.Async
+	if j.errFind == nil {
+		limit += j.version.Config.Timeout
+		cfg = j.function.Async
 	} else if f, _, err := s.deps.Functions.Resolve(rec.Function, ""); err == nil {
 		cfg = f.Async // only the version or alias is gone
 	}
 	now := time.Now()
 	status := rec.status(hearth.EventRunning, now)
 	status.Attempt++
-	held := s.holds.take(d, takeLease(now, s.cfg.Lease, limit), status)
+	held := s.holds.take(j.delivery, takeLease(now, s.cfg.Lease, limit), status)
 	defer s.holds.drop(held)
 
-	policy := PolicyOf(cfg)
-	decision := policy.Before(now, rec.Progress)
+	policy, mark := PolicyOf(cfg), ledger.MarkOf(j.delivery.Seq, rec.ID)
 	var result *hearth.Result
-	if decision.Verdict == Run {
+	var decision Decision
+	if _, died := s.died.Load(mark); died {
+		rec.ErrorType, rec.Error = typeDied, "The platform ended while this attempt was under way."
+		rec.Progress, decision = policy.After(now, rec.Progress, Refused)
+	} else if decision = policy.Before(now, rec.Progress); decision.Verdict == Run {
 		var outcome Outcome
-		switch {
-		case errFind != nil:
-			outcome = Impossible
-			rec.ErrorType, rec.Error = string(hearth.CodeOf(errFind)), clip(errFind.Error(), maxErrorBytes)
-		case f.Reserved != nil && *f.Reserved == 0:
-			outcome = ZeroReserve
-			rec.ErrorType, rec.Error = string(hearth.ErrReservedLimit), "The function's reserved concurrency is 0."
-		default:
-			result, outcome = s.try(&rec, held)
-		}
+		result, outcome = s.run(j, held, mark)
 		now = time.Now()
 		rec.Progress, decision = policy.After(now, rec.Progress, outcome)
 	}
-	s.settle(held, cfg, decision, &ending{rec: &rec, now: now, condition: decision.Condition, result: result})
+	if s.settle(held, cfg, decision, &ending{rec: rec, now: now, condition: decision.Condition, result: result}) {
+		s.died.Delete(mark)
+		s.warn("cannot note that an attempt is over", s.begun.End(mark))
+	}
+}
+
+// typeDied is the error of an attempt that the platform has not outlived.
+const typeDied = "Hearth.PlatformEnded"
+
+// run makes an attempt, unless it is clear beforehand what comes of it. It is noted
+// before it begins: an event that brings the whole platform down is known by that at the
+// next start, and then waits longer each time, as any event that is refused.
+func (s *Service) run(j *job, held *hold, mark ledger.Mark) (*hearth.Result, Outcome) {
+	rec := &j.rec
+	switch {
+	case j.errFind != nil:
+		rec.ErrorType, rec.Error = string(hearth.CodeOf(j.errFind)), clip(j.errFind.Error(), maxErrorBytes)
+		return nil, Impossible
+	case j.function.Reserved != nil && *j.function.Reserved == 0:
+		rec.ErrorType, rec.Error = string(hearth.ErrReservedLimit), "The function's reserved concurrency is 0."
+		return nil, ZeroReserve
+	}
+	s.warn("cannot note that an attempt begins", s.begun.Begin(mark))
+	return s.try(rec, held)
+}
+
+func (s *Service) warn(what string, err error) {
+	if err != nil {
+		s.cfg.Log.Warn("async: "+what, "error", err)
+	}
 }
 
 // try calls the function and judges what comes back.
@@ -84,6 +137,9 @@ func (s *Service) try(rec *record, held *hold) (*hearth.Result, Outcome) {
 	select {
 	case r := <-replies:
 		outcome := judge(rec, r.result, r.err)
+		if outcome == Impossible && s.isThere(rec, r.err) {
+			outcome = Refused
+		}
 		if s.stopping.Load() && outcome != Succeeded && shutDown(rec, r.err) {
 			outcome = Interrupted
 		}
@@ -91,6 +147,17 @@ func (s *Service) try(rec *record, held *hold) (*hearth.Result, Outcome) {
 	case <-s.ctx.Done():
 		return nil, Interrupted
 	}
+}
+
+// isThere tells whether something was not found although the function is there: then it
+// was lost under the attempt, for example the code of a version that was just replaced,
+// and the next attempt finds another.
+func (s *Service) isThere(rec *record, err error) bool {
+	if hearth.CodeOf(err) != hearth.ErrNotFound {
+		return false
+	}
+	_, _, err = s.deps.Functions.Resolve(rec.Function, rec.Qualifier)
+	return err == nil
 }
 
 // shutDown tells whether an attempt failed because the platform is stopping.
@@ -129,18 +196,18 @@ func judge(rec *record, result *hearth.Result, err error) Outcome {
 
 // settle writes a decision down, and then takes the event out of the queue. It tries
 // until that has worked, keeping the lease, or until the service closes or the lease
-// is lost: then the event is attempted again.
-func (s *Service) settle(held *hold, cfg *hearth.AsyncConfig, decision Decision, end *ending) {
+// is lost: then it returns false, and the event is attempted again.
+func (s *Service) settle(held *hold, cfg *hearth.AsyncConfig, decision Decision, end *ending) bool {
 	s.holds.change(held, func(h *hold) { h.lease.settle() })
 	if decision.Verdict == Restore {
 		status := end.rec.status(hearth.EventQueued, end.now)
 		s.note(&status)
 		s.release(held.delivery)
-		return
+		return true
 	}
 	for pause := minSettlePause; ; pause = min(2*pause, maxSettlePause) {
 		if decision.Verdict != Finish && s.holds.lost(held, time.Now()) {
-			return // whoever has it now decides
+			return false // whoever has it now decides
 		}
 		err := s.write(cfg, decision, end)
 		if err == nil {
@@ -150,7 +217,7 @@ func (s *Service) settle(held *hold, cfg *hearth.AsyncConfig, decision Decision,
 			break
 		}
 		if s.ctx.Err() != nil {
-			return
+			return false
 		}
 		if errors.Is(err, store.ErrTooLarge) && lighten(end, &decision) {
 			continue // to try the same again cures nothing
@@ -160,10 +227,12 @@ func (s *Service) settle(held *hold, cfg *hearth.AsyncConfig, decision Decision,
 		select {
 		case <-time.After(pause):
 		case <-s.ctx.Done():
-			return
+			return false
 		}
 	}
+	s.queue.gone(held.delivery.Seq)
 	s.settled(held, decision, end)
+	return true
 }
 
 // lighten makes the outcome of an event smaller that is larger than the engine takes,
@@ -216,8 +285,8 @@ func (s *Service) settled(held *hold, decision Decision, end *ending) {
 	if end.result != nil {
 		status.Instance = end.result.Instance
 	}
-	s.holds.drop(held) // from here on the ledger speaks
 	s.note(&status)
+	s.holds.drop(held) // from here on the ledger speaks
 }
 
 // unreadable buries what is no event, so that it does not come back for ever.
@@ -232,7 +301,9 @@ func (s *Service) unreadable(turn Turn, d *store.Delivery, why error) {
 	if err == nil {
 		err = d.Ack(s.ctx)
 	}
-	if err != nil {
+	if err == nil {
+		s.queue.gone(d.Seq)
+	} else {
 		s.cfg.Log.Warn("async: unreadable event stays in the queue", "error", err)
 	}
 }

@@ -19,6 +19,9 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // tally counts per function, since the start of the platform.
 type tally struct {
 	functions sync.Map // name → *counts
+
+	mu   sync.Mutex
+	past Stats // of functions that were forgotten
 }
 
 type counts struct {
@@ -43,6 +46,43 @@ func (t *tally) peek(function string) *counts {
 		return c.(*counts)
 	}
 	return &counts{}
+}
+
+// forget drops the counts of functions that are gone, and had nothing to do for a
+// minute; what they add up to stays.
+func (t *tally) forget(now time.Time, gone func(function string) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.functions.Range(func(name, value any) bool {
+		c := value.(*counts)
+		_, accepting := c.accepted.read(now)
+		_, finishing := c.finished.read(now)
+		if accepting == 0 && finishing == 0 && gone(name.(string)) {
+			t.functions.Delete(name)
+			c.addTo(&t.past, now)
+		}
+		return true
+	})
+}
+
+// sum is that of all functions.
+func (t *tally) sum(now time.Time) Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sum := t.past
+	t.functions.Range(func(_, value any) bool {
+		value.(*counts).addTo(&sum, now)
+		return true
+	})
+	return sum
+}
+
+func (c *counts) addTo(sum *Stats, now time.Time) {
+	n, _ := c.accepted.read(now)
+	sum.Accepted += n
+	sum.Succeeded += c.succeeded.Load()
+	sum.Retries += c.retries.Load()
+	sum.Dead += c.dead.Load()
 }
 
 // meter counts, and knows the rate over the last minute. It is kept in slices of five
@@ -107,21 +147,24 @@ func (s *Service) Backlog(ctx context.Context, function string) (hearth.Backlog,
 }
 
 // census is how many events of each function are where.
-type census struct{ queued, waiting, dead map[string]uint64 }
+type census struct {
+	queued, waiting, dead map[string]uint64
+	lanes                 map[string][]string // keys of each function's lanes
+}
 
 // census counts the lines of line and the lanes of lane; both may be wildcards. An
 // event that moves is for a moment in both places and never in neither. So that none
 // is missed, it must be counted where it comes from before it is counted where it goes:
 // from a lane to the queue, and from there to a lane or to the dead letters.
 func (s *Service) census(ctx context.Context, line, lane string) (n census, err error) {
-	before, err := s.waiting(ctx, lane)
+	before, _, err := s.waiting(ctx, lane)
 	if err != nil {
 		return n, err
 	}
 	if n.queued, err = s.queue.Counts(ctx, line); err != nil {
 		return n, err
 	}
-	if n.waiting, err = s.waiting(ctx, lane); err != nil {
+	if n.waiting, n.lanes, err = s.waiting(ctx, lane); err != nil {
 		return n, err
 	}
 	for function, waited := range before {
@@ -131,16 +174,17 @@ func (s *Service) census(ctx context.Context, line, lane string) (n census, err 
 	return n, err
 }
 
-// waiting counts what is in the lanes of each function.
-func (s *Service) waiting(ctx context.Context, lane string) (map[string]uint64, error) {
-	lanes, err := s.later.Counts(ctx, lane)
-	waiting := map[string]uint64{}
-	for key, n := range lanes {
+// waiting counts what is in the lanes of each function, and names the lanes.
+func (s *Service) waiting(ctx context.Context, lane string) (waiting map[string]uint64, lanes map[string][]string, err error) {
+	counts, err := s.later.Counts(ctx, lane)
+	waiting, lanes = map[string]uint64{}, map[string][]string{}
+	for key, n := range counts {
 		if function, _, err := parseLaneKey(key); err == nil {
 			waiting[function] += n
+			lanes[function] = append(lanes[function], key)
 		}
 	}
-	return waiting, err
+	return waiting, lanes, err
 }
 
 // Backlogs tells of every function that has events somewhere, or had any since the
@@ -181,33 +225,64 @@ func (s *Service) backlog(ctx context.Context, function string, n *census) (hear
 	_, b.FinishedPerSecond = t.finished.read(now)
 	if running := uint64(b.Running); inQueue > running {
 		b.Queued = inQueue - running
-		oldest, err := s.oldest(ctx, function)
-		if err != nil {
-			return b, storeError(err, "find the oldest event")
-		}
-		b.Oldest = oldest
 	}
+	oldest, err := s.oldest(ctx, function, b.Queued > 0, n.lanes[function])
+	if err != nil {
+		return b, storeError(err, "find the oldest event")
+	}
+	b.Oldest = oldest
 	return b, nil
 }
 
-// oldest is when the first event in the function's line was accepted that is not being
-// attempted.
-func (s *Service) oldest(ctx context.Context, function string) (time.Time, error) {
-	running := s.holds.sequences(function)
-	for seq := uint64(1); ; {
+// maxOldestSteps bounds how many events that are being attempted are passed over one by
+// one, in search for one that waits.
+const maxOldestSteps = 8
+
+// oldest is when the event was accepted that waits longest: of the first that waits in
+// the function's line, and the first of each of its lanes. It costs a few questions to
+// the store, whatever the number of events.
+func (s *Service) oldest(ctx context.Context, function string, queued bool, lanes []string) (oldest time.Time, err error) {
+	see := func(m *store.Stored) {
+		at := m.Time
+		if rec, _, err := s.clock.decodeRecord(function, m); err == nil {
+			at = rec.Accepted
+		}
+		if oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
+	}
+	if queued {
+		m, err := s.nextWaiting(ctx, function)
+		if err == nil {
+			see(&m)
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return oldest, err
+		}
+	}
+	for _, lane := range lanes {
+		m, err := s.later.Next(ctx, lane, 0)
+		if err == nil {
+			see(&m)
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return oldest, err
+		}
+	}
+	return oldest, nil
+}
+
+// nextWaiting is the first event of the function's line that is not being attempted.
+// What is being attempted is mostly the beginning of the line, so after a few steps the
+// search goes on behind all of it.
+func (s *Service) nextWaiting(ctx context.Context, function string) (store.Stored, error) {
+	running, last := s.holds.sequences(function)
+	seq := uint64(1)
+	for step := 0; ; step++ {
+		if step == maxOldestSteps {
+			seq = max(seq, last+1)
+		}
 		m, err := s.queue.Next(ctx, function, seq)
-		if errors.Is(err, store.ErrNotFound) {
-			return time.Time{}, nil
-		}
-		if err != nil {
-			return time.Time{}, err
-		}
-		if !running[m.Seq] {
-			rec, _, err := decodeRecord(function, &m)
-			if err != nil {
-				return m.Time, nil
-			}
-			return rec.Accepted, nil
+		if err != nil || !running[m.Seq] {
+			return m, err
 		}
 		seq = m.Seq + 1
 	}
@@ -225,30 +300,23 @@ func (h *holds) count(function string) int {
 	return n
 }
 
-func (h *holds) sequences(function string) map[uint64]bool {
+// sequences are the numbers of the function's events that are held, and the last one.
+func (h *holds) sequences(function string) (seqs map[uint64]bool, last uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	seqs := map[uint64]bool{}
+	seqs = map[uint64]bool{}
 	for held := range h.list {
 		if held.delivery.Key == function {
 			seqs[held.delivery.Seq] = true
+			last = max(last, held.delivery.Seq)
 		}
 	}
-	return seqs
+	return seqs, last
 }
 
 // Stats sums up all functions.
 func (s *Service) Stats() Stats {
-	sum := Stats{Running: s.gate.Running("")}
-	now := time.Now()
-	s.tally.functions.Range(func(_, value any) bool {
-		c := value.(*counts)
-		n, _ := c.accepted.read(now)
-		sum.Accepted += n
-		sum.Succeeded += c.succeeded.Load()
-		sum.Retries += c.retries.Load()
-		sum.Dead += c.dead.Load()
-		return true
-	})
+	sum := s.tally.sum(time.Now())
+	sum.Running = s.gate.Running("")
 	return sum
 }

@@ -15,7 +15,7 @@ const maxListed = 1000
 // bury puts an event into the dead-letter store, where it stays until a person
 // replays or removes it.
 func (s *Service) bury(ctx context.Context, e *ending) error {
-	meta := e.rec.meta()
+	meta := e.rec.meta(s.clock)
 	meta.Died, meta.Condition = millis(e.now), e.condition
 	_, err := s.dead.Publish(ctx, store.Message{
 		Key: e.rec.Function, Once: e.rec.onceName("dead"), Meta: encodeMeta(meta), Data: e.rec.Payload,
@@ -23,8 +23,8 @@ func (s *Service) bury(ctx context.Context, e *ending) error {
 	return err
 }
 
-func deadLetterOf(m *store.Stored) (hearth.DeadLetter, record, error) {
-	rec, meta, err := decodeRecord(m.Key, m)
+func (s *Service) deadLetterOf(m *store.Stored) (hearth.DeadLetter, record, error) {
+	rec, meta, err := s.clock.decodeRecord(m.Key, m)
 	if err != nil {
 		return hearth.DeadLetter{}, rec, err
 	}
@@ -56,7 +56,7 @@ func (s *Service) DeadLetters(ctx context.Context, function string, after uint64
 			return nil, storeError(err, "read the dead letters")
 		}
 		after = m.Seq
-		d, _, err := deadLetterOf(&m)
+		d, _, err := s.deadLetterOf(&m)
 		if err != nil {
 			s.cfg.Log.Error("async: unreadable dead letter", "error", err)
 			continue
@@ -81,7 +81,7 @@ func (s *Service) readDeadLetter(ctx context.Context, key uint64) (hearth.DeadLe
 	if err != nil {
 		return hearth.DeadLetter{}, record{}, storeError(err, "read a dead letter")
 	}
-	d, rec, err := deadLetterOf(&m)
+	d, rec, err := s.deadLetterOf(&m)
 	if err != nil {
 		return d, rec, hearth.Errorf(hearth.ErrInternal, "Dead letter %d cannot be read; it can be deleted.", key).WithCause(err)
 	}
@@ -104,7 +104,7 @@ func (s *Service) Replay(ctx context.Context, key uint64) (id string, err error)
 		accepted = old
 	}
 	again := record{Event: rec.Event, Progress: Progress{Accepted: accepted}}
-	if err := s.enqueue(ctx, &again, ""); err != nil {
+	if err := s.enqueue(ctx, &again, "", true); err != nil {
 		return "", storeError(err, "replay dead letter of "+rec.Function)
 	}
 	s.emit("async.replayed", &again, "", "")

@@ -188,7 +188,7 @@ func (s *Service) forward(ctx context.Context, to hearth.FunctionRef, payload []
 		Progress: Progress{Accepted: time.Now()},
 		Hops:     from.Hops + 1,
 	}
-	return s.enqueue(ctx, &rec, once)
+	return s.enqueue(ctx, &rec, once, true)
 }
 
 // permanent tells errors that trying again does not cure.
@@ -207,5 +207,16 @@ func (s *Service) undeliverable(ctx context.Context, destination string, e *endi
 	s.cfg.Log.Warn("async: destination not reached, the event goes to the dead-letter store",
 		"function", e.rec.Function, "request", e.rec.ID, "destination", destination, "error", why)
 	s.emit("async.undeliverable", e.rec, destination, why.Error())
-	return s.bury(ctx, e)
+	if e.condition != hearth.ConditionSuccess {
+		return s.bury(ctx, e)
+	}
+	// What is dead is not the event but the news of its success.
+	rec := *e.rec
+	rec.ErrorType = typeUndelivered
+	rec.Error = clip("The function has succeeded, but its destination "+destination+" was not reached: "+why.Error()+
+		". A replay executes the function once more.", maxErrorBytes)
+	return s.bury(ctx, &ending{rec: &rec, now: e.now, condition: hearth.ConditionUndelivered, result: e.result})
 }
+
+// typeUndelivered is the error of a success whose destination was not reached.
+const typeUndelivered = "Hearth.DestinationNotReached"

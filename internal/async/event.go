@@ -46,6 +46,7 @@ type recordMeta struct {
 	Trace     string `json:"trace,omitempty"`
 	ARN       string `json:"arn,omitempty"`
 	Accepted  int64  `json:"at"` // Unix milliseconds
+	stamp
 	Attempts  int    `json:"n,omitempty"`
 	Failures  int    `json:"nf,omitempty"`
 	Refusals  int    `json:"nr,omitempty"`
@@ -72,10 +73,14 @@ func fromMillis(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-func (r *record) meta() recordMeta {
+func (r *record) meta(c *clock) recordMeta {
+	now := time.Now()
+	if r.Born.IsZero() {
+		r.Born = now
+	}
 	return recordMeta{
 		ID: r.ID, Qualifier: r.Qualifier, Context: r.ClientContext, Trace: r.TraceID, ARN: r.InvokedARN,
-		Accepted: millis(r.Accepted), Attempts: r.Attempts, Failures: r.Failures, Refusals: r.Refusals,
+		Accepted: millis(r.Accepted), stamp: c.stamp(r.Born, now), Attempts: r.Attempts, Failures: r.Failures, Refusals: r.Refusals,
 		Due: millis(r.Due), Hops: r.Hops, ErrorType: r.ErrorType, Error: r.Error,
 	}
 }
@@ -90,8 +95,8 @@ func encodeMeta(m recordMeta) []byte {
 
 // message is the record for a line; once names this state of it, so that writing it
 // again after a crash in between does no harm.
-func (r *record) message(key string, once bool) store.Message {
-	m := store.Message{Key: key, Meta: encodeMeta(r.meta()), Data: r.Payload}
+func (r *record) message(c *clock, key string, once bool) store.Message {
+	m := store.Message{Key: key, Meta: encodeMeta(r.meta(c)), Data: r.Payload}
 	if once {
 		m.Once = r.onceName("attempt")
 	}
@@ -105,18 +110,19 @@ func (r *record) onceName(what string) string {
 }
 
 // decodeRecord reads a message of a function's line.
-func decodeRecord(function string, m *store.Stored) (record, recordMeta, error) {
+func (c *clock) decodeRecord(function string, m *store.Stored) (record, recordMeta, error) {
 	var meta recordMeta
 	if err := json.Unmarshal(m.Meta, &meta); err != nil || meta.ID == "" {
 		return record{}, meta, fmt.Errorf("async: message %d of %s is no event: %v", m.Seq, function, err)
 	}
+	now, accepted := time.Now(), fromMillis(meta.Accepted)
 	return record{
 		Event: Event{
 			ID: meta.ID, Function: function, Qualifier: meta.Qualifier, Payload: m.Data,
 			ClientContext: meta.Context, TraceID: meta.Trace, InvokedARN: meta.ARN,
 		},
 		Progress: Progress{
-			Accepted: fromMillis(meta.Accepted), Attempts: meta.Attempts, Failures: meta.Failures, Refusals: meta.Refusals,
+			Accepted: accepted, Born: c.born(meta.stamp, accepted, now, now.Round(0)), Attempts: meta.Attempts, Failures: meta.Failures, Refusals: meta.Refusals,
 		},
 		Due: fromMillis(meta.Due), Hops: meta.Hops, ErrorType: meta.ErrorType, Error: meta.Error,
 	}, meta, nil

@@ -13,6 +13,9 @@ import (
 // whose lease has ended, and what other nodes have submitted.
 const scanEvery = 5 * time.Second
 
+// tidyEvery is how many scans there are between two times of tidying up.
+const tidyEvery = 12
+
 // lineIdle is for how long a line that nobody has used is kept open.
 const lineIdle = 10 * time.Minute
 
@@ -89,14 +92,14 @@ func (s *Service) dispatch() {
 	}
 }
 
-// terms is what an attempt of the function costs at the gate.
+// terms is what an attempt of the function's $LATEST costs at the gate. What events of
+// other versions cost is known when they have been read: see Gate.Weigh.
 func (s *Service) terms(function string) Terms {
 	f, v, err := s.deps.Functions.Resolve(function, "")
 	if err != nil {
 		return Terms{} // its events will be buried, which costs nothing
 	}
-	c := &v.Config
-	t := Terms{MemoryMB: (c.MemoryMB + c.Slots() - 1) / c.Slots()}
+	t := Terms{MemoryMB: shareMB(&v.Config)}
 	if f.Reserved != nil {
 		t.Most = max((*f.Reserved+1)/2, 1)
 	}
@@ -111,12 +114,23 @@ func (s *Service) takeTurn(turn Turn) {
 			s.cfg.Log.Warn("async: cannot read the queue, will try again", "function", turn.Function, "error", err)
 		}
 	}
+	jobs := make([]*job, 0, len(list))
+	for i, d := range list {
+		j := s.read(turn, d)
+		var fits bool
+		if j.turn, fits = s.gate.Weigh(turn, j.memoryMB(), i > 0); fits {
+			jobs = append(jobs, j)
+			continue
+		}
+		s.release(d)
+		s.gate.Done(turn)
+	}
 	s.gate.Pulled(turn, len(list))
 	s.dispatch()
-	for _, d := range list {
-		if s.paused.Load() || !s.begin(func() { s.attempt(turn, d) }) {
-			s.release(d)
-			s.gate.Done(turn)
+	for _, j := range jobs {
+		if s.paused.Load() || !s.begin(func() { s.attempt(j) }) {
+			s.release(j.delivery)
+			s.gate.Done(j.turn)
 		}
 	}
 }
@@ -140,7 +154,7 @@ func (s *Service) release(d *store.Delivery) {
 func (s *Service) scan() {
 	tick := time.NewTicker(scanEvery)
 	defer tick.Stop()
-	for {
+	for n := 1; ; n++ {
 		if counts, err := s.queue.Counts(s.ctx, ">"); err == nil {
 			for function := range counts {
 				s.gate.Poke(function)
@@ -150,12 +164,28 @@ func (s *Service) scan() {
 			s.cfg.Log.Warn("async: cannot look at the queue, will try again", "error", err)
 		}
 		s.lines.forget(time.Now())
+		if n%tidyEvery == 0 {
+			s.tidy()
+		}
 		select {
 		case <-tick.C:
 		case <-s.stop:
 			return
 		}
 	}
+}
+
+// tidy drops what is kept of events and functions that are gone.
+func (s *Service) tidy() {
+	for _, q := range []*indexed{&s.queue, &s.later} {
+		if err := q.trim(s.ctx); err != nil && s.ctx.Err() == nil {
+			s.cfg.Log.Warn("async: an index of events is not trimmed", "error", err)
+		}
+	}
+	s.tally.forget(time.Now(), func(function string) bool {
+		_, _, err := s.deps.Functions.Resolve(function, "")
+		return hearth.CodeOf(err) == hearth.ErrNotFound
+	})
 }
 
 // holds are the events that this node has under lease.

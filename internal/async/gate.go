@@ -22,7 +22,9 @@ import (
 // An instance that several attempts share is counted by their shares of it. A function
 // that holds nothing may begin one attempt for as long as the bound is not used up, also
 // one that is larger than what is left: so large functions get their turn among small
-// ones, and the bound is exceeded by one attempt at most.
+// ones. An attempt larger than half of the bound is a giant: it counts for half, so that
+// the other half stays for the others, but there is one giant at a time, and while it is
+// under way all others must fit. So the bound is exceeded by one attempt at most.
 //
 // A Gate is passive: it starts nothing and knows no time.
 type Gate struct {
@@ -31,13 +33,14 @@ type Gate struct {
 	mu     sync.Mutex
 	usedMB int
 	used   int
+	giant  bool // one is under way
 	lines  map[string]*line
 	ring   []*line // lines that may have events, in the order of their turns
 }
 
 // Terms are what a function's attempts cost now.
 type Terms struct {
-	MemoryMB int // of one attempt
+	MemoryMB int // of one attempt, as far as is known before the events are read
 	Most     int // attempts at once; 0 = no bound of its own
 }
 
@@ -45,7 +48,7 @@ type Terms struct {
 type Turn struct {
 	Function string
 	Permits  int
-	MemoryMB int // of each permit
+	MemoryMB int // of each permit; what Weigh returns, of that one attempt
 }
 
 // line is one function's place at the gate.
@@ -53,6 +56,7 @@ type line struct {
 	function string
 	used     int // permits, also those of a pull under way
 	usedMB   int
+	seenMB   int // the largest attempt of the last turn
 	inRing   bool
 	pulling  bool // its turn is not over: nobody else pulls from it
 	again    bool // something came while it was pulling
@@ -90,21 +94,24 @@ func (g *Gate) enqueueLocked(l *line) {
 }
 
 // Next gives a turn to the first function in the ring that may have one; terms tells
-// what its attempts cost. The caller pulls, and then tells Pulled.
+// what its attempts cost. The caller pulls, asks Weigh about each event, and then tells
+// Pulled. While nothing is left to give it looks at no function, and else it passes
+// over few: those that hold something already, and giants.
 func (g *Gate) Next(terms func(function string) Terms) (Turn, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.used >= g.slots {
+	if g.used >= g.slots || g.memoryMB > 0 && g.usedMB >= g.memoryMB {
 		return Turn{}, false
 	}
 	for i, l := range g.ring {
 		t := terms(l.function)
+		t.MemoryMB = max(t.MemoryMB, l.seenMB)
 		n := g.permitsLocked(l, t)
 		if n == 0 {
 			continue
 		}
 		g.ring = append(g.ring[:i], g.ring[i+1:]...)
-		l.inRing, l.pulling = false, true
+		l.inRing, l.pulling, l.seenMB = false, true, 0
 		g.takeLocked(l, n, t.MemoryMB)
 		return Turn{Function: l.function, Permits: n, MemoryMB: t.MemoryMB}, true
 	}
@@ -113,9 +120,15 @@ func (g *Gate) Next(terms func(function string) Terms) (Turn, bool) {
 
 // permitsLocked is how many more attempts the line may begin.
 func (g *Gate) permitsLocked(l *line, t Terms) int {
-	n := share(l.used, g.slots-g.used, 1)
-	if g.memoryMB > 0 && t.MemoryMB > 0 {
-		n = min(n, share(l.usedMB, g.memoryMB-g.usedMB, t.MemoryMB))
+	n := share(l.used, g.slots-g.used, 1, false)
+	switch free := g.memoryMB - g.usedMB; {
+	case g.memoryMB == 0 || t.MemoryMB == 0:
+	case !g.isGiant(t.MemoryMB):
+		n = min(n, share(l.usedMB, free, t.MemoryMB, g.giant))
+	case g.giant || l.usedMB > 0:
+		return 0
+	default:
+		n = min(n, 1)
 	}
 	if t.Most > 0 {
 		n = min(n, max(t.Most-l.used, 0))
@@ -125,23 +138,63 @@ func (g *Gate) permitsLocked(l *line, t Terms) int {
 
 // share is how many units of a size a line that holds held may take, so that it never
 // holds more than is free afterwards; a line that holds nothing may have one while
-// anything is free.
-func share(held, free, size int) int {
+// anything is free, or, if it must fit, while there is room for it.
+func share(held, free, size int, fit bool) int {
 	n := (free - held) / (2 * size)
-	if n <= 0 && held == 0 && free > 0 {
+	if n <= 0 && held == 0 && free > 0 && (!fit || size <= free) {
 		return 1
 	}
 	return max(n, 0)
 }
 
-func (g *Gate) takeLocked(l *line, n, mb int) {
-	l.used += n
-	l.usedMB += n * mb
-	g.used += n
-	g.usedMB += n * mb
+// isGiant tells whether an attempt is larger than half of the bound.
+func (g *Gate) isGiant(mb int) bool { return g.memoryMB > 0 && 2*mb > g.memoryMB }
+
+// chargeOf is what an attempt counts for.
+func (g *Gate) chargeOf(mb int) int {
+	if g.isGiant(mb) {
+		return (g.memoryMB + 1) / 2
+	}
+	return mb
 }
 
-// Pulled ends a turn's pull: got events have come of the permits. A line that gave all
+func (g *Gate) takeLocked(l *line, n, mb int) {
+	l.used += n
+	g.used += n
+	l.usedMB += n * g.chargeOf(mb)
+	g.usedMB += n * g.chargeOf(mb)
+	if n != 0 && g.isGiant(mb) {
+		g.giant = n > 0
+	}
+}
+
+// Weigh says, before Pulled, that an event of the turn needs so much memory, which may
+// be another version's than was thought. It returns the turn to be given to Done for
+// it. If there is no room for it, fits is false: the event must go back to the queue, and
+// Done be told the turn as it was. One that need not fit is only turned back as a giant
+// beside another.
+func (g *Gate) Weigh(t Turn, mb int, mustFit bool) (weighed Turn, fits bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[t.Function]
+	l.seenMB = max(l.seenMB, mb)
+	if mb == t.MemoryMB {
+		return t, true
+	}
+	over := g.memoryMB > 0 && g.usedMB+g.chargeOf(mb)-g.chargeOf(t.MemoryMB) > g.memoryMB
+	beside := g.giant && !g.isGiant(t.MemoryMB)
+	if g.isGiant(mb) && beside || over && (mustFit || beside) {
+		l.again = true
+		return t, false
+	}
+	g.takeLocked(l, -1, t.MemoryMB)
+	g.takeLocked(l, 1, mb)
+	t.MemoryMB = mb
+	return t, true
+}
+
+// Pulled ends a turn's pull: got events have come of the permits, also if some of them
+// went back. A line that gave all
 // that was asked for, or was poked meanwhile, takes its place at the end of the ring.
 func (g *Gate) Pulled(t Turn, got int) {
 	g.mu.Lock()

@@ -2,6 +2,7 @@ package async
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,9 +68,20 @@ func TestGateModel(t *testing.T) {
 				turn := pulling[0]
 				pulling = pulling[1:]
 				got := min(turn.Permits, waiting[turn.Function])
-				waiting[turn.Function] -= got
-				for range got {
-					running = append(running, turn)
+				for i := range got {
+					// An event may be that of another version, which needs more, or less.
+					mb := turn.MemoryMB
+					if rapid.IntRange(0, 3).Draw(rt, "other version") == 0 {
+						mb = rapid.SampledFrom([]int{0, 13, 128, 200, 1024, 1500}).Draw(rt, "its mb")
+					}
+					weighed, fits := g.Weigh(turn, mb, i > 0)
+					if !fits {
+						g.Done(turn)
+						continue
+					}
+					waiting[turn.Function]--
+					weighed.Permits = 1
+					running = append(running, weighed)
 				}
 				g.Pulled(turn, got)
 			},
@@ -85,15 +97,25 @@ func TestGateModel(t *testing.T) {
 				if g.Running("") != used("") {
 					rt.Fatalf("%d are counted, %d there", g.Running(""), used(""))
 				}
-				mb := 0
-				for _, r := range running {
-					mb += r.MemoryMB
+				// Giants count for half of the bound; there is one at most, and without it
+				// and one more attempt the rest is within the bound.
+				charged, real, giants, largest := 0, 0, 0, 0
+				for _, r := range slices.Concat(running, pulling) {
+					n := max(r.Permits, 1)
+					if memory > 0 && 2*r.MemoryMB > memory {
+						charged += n * memory / 2
+						giants += n
+					} else {
+						charged += n * r.MemoryMB
+					}
+					real += n * r.MemoryMB
+					largest = max(largest, r.MemoryMB)
 				}
-				for _, p := range pulling {
-					mb += p.MemoryMB * p.Permits
+				if charged != g.usedMB || giants > 1 || g.giant != (giants == 1) {
+					rt.Fatalf("%d MB are counted, %d held; %d giants", g.usedMB, charged, giants)
 				}
-				if mb != g.usedMB {
-					rt.Fatalf("%d MB are counted, %d held", g.usedMB, mb)
+				if memory > 0 && real-largest > memory {
+					rt.Fatalf("%d MB are held, at most %d and one attempt may be", real, memory)
 				}
 			},
 		})
@@ -169,6 +191,86 @@ func TestGateBoundsMemory(t *testing.T) {
 	g.Done(Turn{Function: "large", MemoryMB: 2048})
 	if turn, ok := g.Next(termsOf); !ok || turn.Function != "other" || turn.Permits != 1 {
 		t.Errorf("%+v, %v", turn, ok)
+	}
+}
+
+// TestGateGiantLeavesRoom: a function whose attempt needs half of the node or more does
+// not take all that asynchronous attempts may have, and two such do not run at once.
+func TestGateGiantLeavesRoom(t *testing.T) {
+	g := NewGate(128, 1024)
+	terms := map[string]Terms{"giant": {MemoryMB: 1024}, "second": {MemoryMB: 2048}, "small": {MemoryMB: 128}, "half": {MemoryMB: 512}}
+	termsOf := func(f string) Terms { return terms[f] }
+	next := func(want string) Turn {
+		t.Helper()
+		turn, ok := g.Next(termsOf)
+		if turn.Function != want || ok != (want != "") {
+			t.Fatalf("%+v, want %q", turn, want)
+		}
+		if ok {
+			g.Pulled(turn, turn.Permits)
+		}
+		return turn
+	}
+	for _, f := range []string{"giant", "second", "small"} {
+		g.Poke(f)
+	}
+	giant := next("giant")
+	small := next("small")
+	if small.Permits < 1 || giant.Permits != 1 {
+		t.Fatalf("%+v %+v", giant, small)
+	}
+	g.Poke("half") // would fit in half of the bound, but not in what is left of it
+	next("")
+	g.Done(giant)
+	next("second")
+	next("")
+}
+
+// TestGateWeighs: events of a version that needs more than was thought do not go over
+// the bound, and the next turn knows better.
+func TestGateWeighs(t *testing.T) {
+	g := NewGate(128, 1024)
+	termsOf := func(string) Terms { return Terms{MemoryMB: 16} }
+	g.Poke("f")
+	turn, _ := g.Next(termsOf)
+	var kept []Turn
+	for i := range turn.Permits {
+		weighed, fits := g.Weigh(turn, 400, i > 0)
+		if fits {
+			kept = append(kept, weighed)
+		} else {
+			g.Done(turn)
+		}
+	}
+	g.Pulled(turn, turn.Permits)
+	if turn.Permits != turnPermits || len(kept) != 2 || g.usedMB != 800 {
+		t.Fatalf("%+v: %d kept, %d MB", turn, len(kept), g.usedMB)
+	}
+	if turn, ok := g.Next(termsOf); ok {
+		t.Errorf("%+v beside two of 400", turn)
+	}
+	for _, k := range kept {
+		g.Done(k)
+	}
+	if turn, _ := g.Next(termsOf); turn.Permits != 1 || turn.MemoryMB != 400 {
+		t.Errorf("%+v, want one of 400", turn)
+	}
+}
+
+// TestGateLooksAtNobodyWhenFull: with no memory left, thousands of functions with
+// something in line cost nothing.
+func TestGateLooksAtNobodyWhenFull(t *testing.T) {
+	g := NewGate(128, 1024)
+	asked := 0
+	termsOf := func(string) Terms { asked++; return Terms{MemoryMB: 512} }
+	for i := range 5000 {
+		g.Poke(fmt.Sprint("f", i))
+	}
+	for turn, ok := g.Next(termsOf); ok; turn, ok = g.Next(termsOf) {
+		g.Pulled(turn, turn.Permits)
+	}
+	if asked > 10 {
+		t.Errorf("%d functions were asked", asked)
 	}
 }
 

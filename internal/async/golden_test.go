@@ -15,6 +15,8 @@ import (
 //
 //	event [retries=N] [maxage=D] [took=D]    one outcome per word: the last one repeats
 //
+// where clockD, downD and waitD are no outcomes: the time of day jumps, the platform is
+// down, and nothing happens, for so long;
 // and the line of each attempt tells when it was made and what was decided.
 func TestPolicyGolden(t *testing.T) {
 	datadriven.Walk(t, "testdata/policy", func(t *testing.T, path string) {
@@ -53,28 +55,44 @@ func duration(t *testing.T, s string) time.Duration {
 var outcomes = map[string]Outcome{"ok": Succeeded, "error": Failed, "throttle": Refused, "reserved0": ZeroReserve,
 	"gone": Impossible, "stopped": Interrupted}
 
-// live carries out what the policy decides, until the event has ended.
+// live carries out what the policy decides, until the event has ended. Between two
+// steps the event is stored and read again, as it is on disk: so the words clockD and
+// downD, of a clock that jumps and of a platform that is down for a while, go through
+// the code that tells an event's age.
 func live(t *testing.T, p Policy, took time.Duration, script []string) string {
 	var b strings.Builder
 	epoch := time.Unix(0, 0)
-	now, pr := epoch, Progress{Accepted: epoch}
+	now, jumped, runs := epoch, time.Duration(0), newClock(epoch)
+	pr := Progress{Accepted: epoch, Born: epoch}
+	stored := runs.stamp(pr.Born, now)
 	for i := 0; ; i++ {
-		before := p.Before(now, pr)
-		if before.Verdict == Bury {
+		pr.Born = runs.born(stored, pr.Accepted, now, now.Add(jumped))
+		word := script[min(i, len(script)-1)]
+		if jump, ok := strings.CutPrefix(word, "clock"); ok {
+			jumped += duration(t, jump)
+			fmt.Fprintf(&b, "%10v  the clock jumps by %s\n", now.Sub(epoch), jump)
+			continue
+		}
+		if down, ok := strings.CutPrefix(word, "down"); ok {
+			fmt.Fprintf(&b, "%10v  the platform is down for %s\n", now.Sub(epoch), down)
+			now = now.Add(duration(t, down))
+			runs = newClock(now)
+			continue
+		}
+		if wait, ok := strings.CutPrefix(word, "wait"); ok {
+			fmt.Fprintf(&b, "%10v  nothing for %s\n", now.Sub(epoch), wait)
+			now = now.Add(duration(t, wait))
+			continue
+		}
+		if before := p.Before(now, pr); before.Verdict == Bury {
 			fmt.Fprintf(&b, "%10v  dead: %s\n", now.Sub(epoch), before.Condition)
 			return b.String()
-		}
-		word := script[min(i, len(script)-1)]
-		jump, isJump := strings.CutPrefix(word, "clock")
-		if isJump {
-			now = now.Add(duration(t, jump))
-			fmt.Fprintf(&b, "%10v  the clock jumped by %s\n", now.Sub(epoch), jump)
-			continue
 		}
 		began := now
 		now = now.Add(took)
 		var d Decision
 		pr, d = p.After(now, pr, outcomes[word])
+		stored = runs.stamp(pr.Born, now)
 		fmt.Fprintf(&b, "%10v  %s", began.Sub(epoch), word)
 		switch d.Verdict {
 		case Retry:

@@ -11,7 +11,7 @@ import (
 // production.
 type Policy struct {
 	Retries int           // after a function error
-	MaxAge  time.Duration // of an event that may still be tried
+	MaxAge  time.Duration // of an event that may still be tried; see clock
 }
 
 // PolicyOf is what a function's configuration says; cfg may be nil.
@@ -21,10 +21,11 @@ func PolicyOf(cfg *hearth.AsyncConfig) Policy {
 
 // Progress is how far an event has come. It is stored with the event.
 type Progress struct {
-	Accepted time.Time
-	Attempts int // made, of either kind
-	Failures int // attempts that ended with a function error
-	Refusals int // attempts in a row that were throttled, or failed in the platform
+	Accepted time.Time // by the time of day
+	Born     time.Time // the same by the platform's clock; its age counts from here
+	Attempts int       // made, of either kind
+	Failures int       // attempts that ended with a function error
+	Refusals int       // attempts in a row that were throttled, or failed in the platform
 }
 
 // Outcome is what came of an attempt.
@@ -137,8 +138,7 @@ func shorter(delay time.Duration) time.Duration {
 	return d
 }
 
-// left is for how long the event may still be tried. A clock that went back makes an
-// event no younger than new.
+// left is for how long the event may still be tried.
 func (p Policy) left(now time.Time, pr Progress) time.Duration {
-	return p.MaxAge - max(now.Sub(pr.Accepted), 0)
+	return p.MaxAge - max(now.Sub(pr.Born), 0)
 }

@@ -31,11 +31,14 @@ type Service struct {
 	cfg   Config
 	deps  Deps
 	store *store.Store
-	queue *store.Queue
-	later *store.Queue
+	queue indexed
+	later indexed
 	dead  *store.Queue
 
+	clock  *clock
 	ledger *ledger.Ledger
+	begun  *ledger.Begun
+	died   sync.Map // ledger.Mark → true: attempts that were under way when the platform died
 	gate   *Gate
 	lines  lines
 	holds  holds
@@ -69,21 +72,22 @@ func New(ctx context.Context, st *store.Store, cfg Config, deps Deps) (*Service,
 	}
 	s := &Service{
 		cfg: cfg, deps: deps, store: st, gate: NewGate(cfg.Attempts, cfg.MemoryMB), stop: make(chan struct{}),
+		clock: newClock(time.Now()),
 	}
 	s.waker = newWaker(s)
 	s.ctx, s.abandon = context.WithCancel(context.Background())
-	var err error
 	for _, q := range []struct {
 		queue **store.Queue
 		name  string
 		kind  store.QueueKind
-	}{{&s.queue, queueName, store.WorkQueue}, {&s.later, laterName, store.KeptQueue}, {&s.dead, deadName, store.KeptQueue}} {
+	}{{&s.queue.Queue, queueName, store.WorkQueue}, {&s.later.Queue, laterName, store.KeptQueue}, {&s.dead, deadName, store.KeptQueue}} {
+		var err error
 		if *q.queue, err = st.Queue(ctx, q.name, q.kind); err != nil {
 			return nil, err
 		}
 	}
-	if s.ledger, err = ledger.Open(cfg.StatusFile); err != nil {
-		return nil, err
+	if err := s.openFiles(ctx); err != nil {
+		return nil, errors.Join(err, s.closeFiles())
 	}
 	return s, nil
 }
@@ -99,6 +103,7 @@ func (s *Service) Start() {
 	s.tasks.Go(s.scan)
 	s.pulse.Go(s.heartbeat)
 	s.tasks.Go(s.waker.run)
+	s.tasks.Go(s.completeIndexes)
 }
 
 // Pause begins no more attempts; events are still accepted, and those under way go on.
@@ -131,7 +136,7 @@ func (s *Service) Close(ctx context.Context) error {
 	s.abandon()
 	<-done
 	s.pulse.Wait()
-	return s.ledger.Close()
+	return s.closeFiles()
 }
 
 // Wait blocks until calls of the invoker that Close has not waited for have returned.
@@ -183,50 +188,30 @@ func (s *Service) submit(ctx context.Context, e *Event, once string) error {
 	}
 	e.Function = strings.Clone(e.Function) // it is kept, and may be part of the caller's buffer
 	rec := record{Event: *e, Progress: Progress{Accepted: time.Now()}}
-	return storeError(s.enqueue(ctx, &rec, once), "accept the event")
+	return storeError(s.enqueue(ctx, &rec, once, once != ""), "accept the event")
 }
 
 // enqueue makes rec an event that can be attempted now. One that the engine remembers
-// under the name once changes nothing.
-func (s *Service) enqueue(ctx context.Context, rec *record, once string) error {
+// under the name once changes nothing. The ledger need not hear of an event whose id is
+// new: where it is the index tells, for a fraction of what an entry in the ledger costs.
+func (s *Service) enqueue(ctx context.Context, rec *record, once string, known bool) error {
 	rec.Accepted = fromMillis(millis(rec.Accepted))
-	m := rec.message(rec.Function, false)
+	m := rec.message(s.clock, rec.Function, false)
 	m.Once = once
 	if most := s.queue.MaxMessage(); len(m.Meta)+len(m.Data)+metaRoom > most {
 		return fmt.Errorf("async: %w: %d bytes, and with what may be added the engine takes %d", store.ErrTooLarge, len(m.Meta)+len(m.Data), most-metaRoom)
 	}
-	if duplicate, err := s.queue.PublishOnce(ctx, m); err != nil || duplicate {
+	duplicate, err := s.queue.put(ctx, m, rec.ID)
+	if err != nil || duplicate {
 		return err
 	}
-	status := rec.status(hearth.EventQueued, rec.Accepted)
-	s.note(&status) // it may have run by now: then this is no news
+	if known {
+		status := rec.status(hearth.EventQueued, rec.Accepted)
+		s.note(&status) // it may have run by now: then this is no news
+	}
 	s.tally.of(rec.Function).accepted.add(time.Now())
 	s.poke(rec.Function)
 	return nil
-}
-
-// note writes a status down. It is a courtesy: that it fails stops nothing.
-func (s *Service) note(status *hearth.EventStatus) {
-	if err := s.ledger.Put(status); err != nil {
-		s.cfg.Log.Warn("async: status file", "error", err)
-	}
-}
-
-// Status tells where an event stands. About 100,000 events are kept, and those that
-// have ended are forgotten first. The error is a *hearth.Error with ErrNotFound for an
-// event that is not known (any more).
-func (s *Service) Status(_ context.Context, id string) (hearth.EventStatus, error) {
-	if status, ok := s.holds.status(id); ok {
-		return status, nil
-	}
-	status, err := s.ledger.Get(id)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return status, hearth.Errorf(hearth.ErrNotFound, "No event has the id %s, or it has been forgotten: about the last 100,000 are kept.", clip(id, maxIDLen))
-	}
-	if err != nil {
-		return status, hearth.Errorf(hearth.ErrInternal, "The status file cannot be read.").WithCause(err)
-	}
-	return status, nil
 }
 
 func (s *Service) emit(kind string, rec *record, reason, detail string) {

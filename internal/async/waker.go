@@ -10,9 +10,15 @@ import (
 	"hearth/internal/store"
 )
 
-// wakeBatch is how many events of one lane are brought back before it is the next
-// lane's turn.
-const wakeBatch = 32
+// A batch of one lane is brought back at once, before it is the next lane's turn: at
+// most so many events, and no more once so many bytes have come together.
+const (
+	wakeBatch = 256
+	wakeBytes = 4 << 20
+)
+
+// wakeParallel is how many events of a batch are written at the same time.
+const wakeParallel = 32
 
 // wakePause is between two tries when the store does not answer, or its disk is full.
 const wakePause = time.Second
@@ -34,10 +40,11 @@ func newWaker(s *Service) *waker {
 func (w *waker) put(ctx context.Context, rec *record, due time.Time, delay time.Duration) error {
 	rec.Due = fromMillis(millis(due))
 	key := laneKey(rec.Function, delay)
-	seq, err := w.s.later.Publish(ctx, rec.message(key, true))
+	seq, _, err := w.s.later.PublishOnce(ctx, rec.message(w.s.clock, key, true))
 	if err != nil {
 		return err
 	}
+	_ = w.s.later.index.Put(seq, rec.ID) // a courtesy
 	at := time.Now().Add(delay)
 	w.mu.Lock()
 	w.agenda.see(key, at, horizon{seq, at}) // the events before it came before it
@@ -123,62 +130,100 @@ func (w *waker) step() bool {
 	return true
 }
 
-// lane brings back what is due in a lane, and says when to look again: at its next
-// event, or now if there was more than a batch.
+// waiting is an event of a lane that is to be brought back.
+type waiting struct {
+	stored store.Stored
+	rec    record
+	err    error // it cannot be read
+}
+
+// lane brings back what is due in a lane, a batch of it, and says when to look again: at
+// its next event, or now if there was more than a batch.
 func (w *waker) lane(entry *laneEntry) (at time.Time, more bool, err error) {
 	function, delay, err := parseLaneKey(entry.key)
 	if err != nil {
 		return at, false, err
 	}
-	ctx, brought := w.s.ctx, 0
-	defer func() {
-		if brought > 0 {
-			w.s.poke(function)
-		}
-	}()
+	due, at, more, err := w.due(entry, function, delay)
+	if len(due) > 0 {
+		err = errors.Join(err, w.bringAll(entry.key, function, due))
+		w.s.poke(function)
+	}
+	return at, more, err
+}
+
+// due reads what is due in a lane, in the order of the lane, and says when to look again.
+func (w *waker) due(entry *laneEntry, function string, delay time.Duration) (due []waiting, at time.Time, more bool, err error) {
+	ctx, after := w.s.ctx, uint64(0)
 	last := func() (uint64, error) { return w.s.later.Last(ctx, entry.key) }
-	for after := uint64(0); brought < wakeBatch; brought++ {
+	for size := 0; len(due) < wakeBatch && size < wakeBytes; {
 		m, err := w.s.later.Next(ctx, entry.key, after+1)
 		if errors.Is(err, store.ErrNotFound) {
-			return at, false, nil
+			return due, at, false, nil
 		}
 		if err != nil {
-			return at, true, err
+			return due, at, true, err
 		}
-		rec, _, errRead := decodeRecord(function, &m)
+		rec, _, errRead := w.s.clock.decodeRecord(function, &m)
 		if errRead == nil {
 			now := time.Now()
 			left, err := entry.sight.wait(now, m.Seq, rec.Due.Sub(now), delay, last)
 			if err != nil {
-				return at, true, err
+				return due, at, true, err
 			}
 			if left > 0 {
-				return now.Add(left), true, nil
+				return due, now.Add(left), true, nil
 			}
 		}
-		if err := w.bring(ctx, function, &m, &rec, errRead); err != nil {
-			return at, true, err
-		}
-		after = m.Seq
+		due = append(due, waiting{m, rec, errRead})
+		after, size = m.Seq, size+len(m.Data)
 	}
-	return time.Now(), true, nil
+	return due, time.Now(), true, nil
 }
 
-// bring moves one event back to the queue of its function. An event that was brought
-// back just before a crash is recognised by its name.
-func (w *waker) bring(ctx context.Context, function string, m *store.Stored, rec *record, errRead error) error {
-	if errRead != nil {
-		// Whoever reads it from the queue will bury it.
-		if _, err := w.s.queue.Publish(ctx, store.Message{Key: function, Meta: m.Meta, Data: m.Data}); err != nil {
-			return err
-		}
-		return w.s.later.Delete(ctx, m.Seq)
+// bringAll moves events, the first ones of a lane, back to the queue of their function:
+// they are written there side by side, and then leave the lane in one step. If some
+// cannot be written, those that can leave one by one.
+func (w *waker) bringAll(key, function string, due []waiting) error {
+	errs := make([]error, len(due))
+	var writers sync.WaitGroup
+	for i := range min(wakeParallel, len(due)) {
+		writers.Go(func() {
+			for j := i; j < len(due); j += wakeParallel {
+				errs[j] = w.bring(w.s.ctx, function, &due[j])
+			}
+		})
 	}
-	rec.Due = time.Time{}
-	status := rec.status(hearth.EventQueued, time.Now())
-	w.s.note(&status)
-	if _, err := w.s.queue.Publish(ctx, rec.message(rec.Function, true)); err != nil {
+	writers.Wait()
+	err := errors.Join(errs...)
+	if err == nil {
+		err = w.s.later.Purge(w.s.ctx, key, due[len(due)-1].stored.Seq+1)
+	} else {
+		for i := range due {
+			if errs[i] == nil {
+				errs[i] = w.s.later.Delete(w.s.ctx, due[i].stored.Seq)
+			}
+		}
+	}
+	if err == nil {
+		for i := range due {
+			w.s.later.gone(due[i].stored.Seq)
+		}
+	}
+	return err
+}
+
+// bring writes one event to the queue of its function. An event that was brought back
+// just before a crash is recognised by its name.
+func (w *waker) bring(ctx context.Context, function string, e *waiting) error {
+	if e.err != nil {
+		// Whoever reads it from the queue will bury it.
+		_, err := w.s.queue.Publish(ctx, store.Message{Key: function, Meta: e.stored.Meta, Data: e.stored.Data})
 		return err
 	}
-	return w.s.later.Delete(ctx, m.Seq)
+	e.rec.Due = time.Time{}
+	status := e.rec.status(hearth.EventQueued, time.Now())
+	w.s.note(&status)
+	_, err := w.s.queue.put(ctx, e.rec.message(w.s.clock, function, true), e.rec.ID)
+	return err
 }

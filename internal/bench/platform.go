@@ -2,7 +2,6 @@ package bench
 
 import (
 	"archive/zip"
-	"bufio"
 	"bytes"
 	"context"
 	"embed"
@@ -14,12 +13,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 )
 
-//go:embed functions direct.js
+//go:embed functions peers direct.js
 var files embed.FS
 
 // process is a child that the experiment started and stops.
@@ -55,6 +53,9 @@ func startPlatform(ctx context.Context, binary, dir string, args ...string) (*pl
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, binary, append([]string{"up", "--listen", addr, "--data", dir}, args...)...)
+	// A platform that is killed leaves its sandboxes behind: it is asked.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	begin := time.Now()
@@ -88,7 +89,7 @@ func freeAddress() (string, error) {
 
 // deploy creates a function from functions/folder with the given configuration.
 func (p *platform) deploy(name, folder string, config map[string]any) error {
-	archive, err := zipFolder("functions/" + folder)
+	archive, err := zipFolder("functions/"+folder, "")
 	if err != nil {
 		return err
 	}
@@ -133,7 +134,8 @@ func (p *platform) do(req *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-func zipFolder(folder string) ([]byte, error) {
+// zipFolder makes an archive of embedded files, with something added to each.
+func zipFolder(folder, added string) ([]byte, error) {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	entries, err := files.ReadDir(folder)
@@ -149,7 +151,7 @@ func zipFolder(folder string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := w.Write(text); err != nil {
+		if _, err := w.Write(append(text, added...)); err != nil {
 			return nil, err
 		}
 	}
@@ -157,30 +159,4 @@ func zipFolder(folder string) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
-}
-
-// startDirect starts the plain Node server with the hello handler.
-func startDirect(ctx context.Context, dir string) (process, string, error) {
-	for from, to := range map[string]string{"direct.js": "direct.js", "functions/hello/index.js": "hello.js"} {
-		text, err := files.ReadFile(from)
-		if err != nil {
-			return process{}, "", err
-		}
-		if err := os.WriteFile(dir+"/"+to, text, 0o644); err != nil {
-			return process{}, "", err
-		}
-	}
-	cmd := exec.CommandContext(ctx, "node", dir+"/direct.js", dir+"/hello.js")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return process{}, "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return process{}, "", fmt.Errorf("start node: %w", err)
-	}
-	port, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		return process{}, "", fmt.Errorf("the plain node server did not start: %w", err)
-	}
-	return process{cmd}, "http://127.0.0.1:" + strings.TrimSpace(port) + "/", nil
 }

@@ -24,6 +24,11 @@ type measured struct {
 	P50       time.Duration `json:"p50"`
 	P99       time.Duration `json:"p99"`
 	Errors    int           `json:"errors"` // socket errors and answers that were not 2xx or 3xx
+	Requests  int           `json:"requests"`
+	// Processor time per request in µs: of the server that answers, and of the function
+	// or upstream behind it. Noise on the machine changes it far less than a rate.
+	ServerCPU   float64 `json:"serverCPU"`
+	FunctionCPU float64 `json:"functionCPU,omitempty"`
 }
 
 // wrk runs wrk with one thread: on a small machine the generator must not take the
@@ -55,6 +60,8 @@ func parseWrk(out string) (measured, error) {
 			m.P50, err = time.ParseDuration(f[1])
 		case len(f) == 2 && f[0] == "99%":
 			m.P99, err = time.ParseDuration(f[1])
+		case len(f) > 3 && f[1] == "requests" && f[2] == "in":
+			m.Requests, err = strconv.Atoi(f[0])
 		case len(f) == 2 && f[0] == "Requests/sec:":
 			m.PerSecond, err = strconv.ParseFloat(f[1], 64)
 		case strings.HasPrefix(lines.Text(), "  Socket errors:"):

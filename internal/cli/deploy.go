@@ -21,10 +21,10 @@ invocations in flight finish on the old code. Otherwise it is created.
 What the function is comes from hearth.yml in the folder. Flags win over it. Where
 there is none, the project files of other platforms are read: serverless.yml
 (providers aws, google, azure, openwhisk, prototype, kubeless), binaris.yml, and
-Azure's host.json and function.json. What was understood is said, and every key that
-was not. Without any file the name is the folder's, and runtime and handler are
-guessed from the code: index.js, index.mjs or the main of package.json; main.py,
-lambda_function.py or handler.py.
+Azure's host.json, function.json and function_app.py. What was understood is said,
+and every key that was not. Without any file the name is the folder's, and runtime
+and handler are guessed from the code: index.js, index.mjs or the main of
+package.json; main.py, lambda_function.py or handler.py.
 
 Where package.json names dependencies and there is no node_modules, they are
 installed in a cache and packed from there; the folder itself is never written to.
@@ -33,6 +33,10 @@ The same holds for requirements.txt.
 With a project's file the function becomes exactly what the file says: a key that was
 taken out goes back to its default. Without one, settings that no flag mentions stay
 as they are; --env and --tag then give all variables and all tags.
+
+Paths that the file declares answer below /http/SERVICE/, where SERVICE is the
+project's name: those of http and httpApi events, and /api/ROUTE of Azure's functions.
+A path that another function answers already is refused, before anything is deployed.
 
 A file may hold several functions; all are deployed. --name then picks one of
 them; other flags apply to all that are deployed.
@@ -45,8 +49,8 @@ database connection for all, if the code can bear company.`
 const deployExample = `  # everything from ./hearth.yml, or guessed
   hearth deploy
 
-  # a project of the Serverless Framework, for its stage prod
-  hearth deploy ./shop --stage prod --prefix shop-
+  # a project of the Serverless Framework, for its stage prod, beside another stage
+  hearth deploy ./shop --stage prod --prefix prod- --service shop-prod
 
   # another folder, and a flag that wins over its hearth.yml
   hearth deploy examples/hello --memory 512
@@ -117,6 +121,9 @@ func (a *app) deployCommand() *cobra.Command {
 
 // deployAll sends every plan and prints what came of each.
 func (a *app) deployAll(ctx context.Context, c *client, p *planned) error {
+	if err := c.checkRoutes(ctx, p); err != nil {
+		return err
+	}
 	a.printProject(p)
 	done := make([]deployed, 0, len(p.plans))
 	for i := range p.plans {
@@ -133,6 +140,35 @@ func (a *app) deployAll(ctx context.Context, c *client, p *planned) error {
 		return a.printJSON(map[string]any{"functions": done, "project": projectDocOf(p.project)})
 	}
 	a.printIgnored(p.project)
+	return nil
+}
+
+// checkRoutes refuses paths that another function of the platform answers already: of
+// two functions with the same path only one is ever called.
+func (c *client) checkRoutes(ctx context.Context, p *planned) error {
+	wanted := map[string]string{} // by route: the function that declares it
+	own := map[string]bool{}
+	for i := range p.plans {
+		own[p.plans[i].Name] = true
+		for _, r := range p.plans[i].Routes {
+			wanted[r.Key()] = p.plans[i].Name
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	there, err := c.functions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range there {
+		for _, r := range f.Routes {
+			if name, taken := wanted[r.Key()]; taken && !own[f.Name] {
+				return usagef("%s is to answer %s, but function %s does so already. Nothing has been deployed. "+
+					"Give these paths another name with --service NAME, or delete the other: hearth delete %s", name, r, f.Name, f.Name)
+			}
+		}
+	}
 	return nil
 }
 

@@ -21,6 +21,7 @@ type deployFlags struct {
 	maxConcurrency, reserved int
 	env, exclude, tags       []string
 	dialect, prefix, stage   string
+	service                  string
 	opts                     []string
 }
 
@@ -31,6 +32,7 @@ func (o *deployFlags) register(cmd *cobra.Command) {
 	f.StringVar(&o.handler, "handler", "", "`module.function` to call, such as index.handler")
 	f.StringVar(&o.dialect, "dialect", "", "whose contract the handler follows: aws, google, azure, openwhisk, binaris, prototype or kubeless (default aws)")
 	f.StringVar(&o.prefix, "prefix", "", "`text` to put before every function's name")
+	f.StringVar(&o.service, "service", "", "the `name` in the declared paths /http/NAME/…, instead of the project's own")
 	f.StringVar(&o.stage, "stage", "", "the `stage` that serverless.yml's ${opt:stage} and ${sls:stage} stand for")
 	f.StringArrayVar(&o.opts, "opt", nil, "another option for serverless.yml's ${opt:K}, `K=V`; may be repeated")
 	f.StringVar(&o.memory, "memory", "", "memory of an instance, in `MB`; processor time comes with it (default 128)")

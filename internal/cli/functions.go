@@ -27,6 +27,7 @@ type function struct {
 	Aliases   []hearth.Alias       `json:"aliases"`
 	Async     *hearth.AsyncConfig  `json:"async"`
 	Triggers  []hearth.Trigger     `json:"triggers"`
+	Routes    []hearth.HTTPRoute   `json:"routes,omitempty"`
 }
 
 // version is a function's code and configuration.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -245,6 +246,19 @@ invocations so far, and what every function has queued of asynchronous invocatio
 	}
 }
 
+// prewarmedWords tells which sandboxes wait for functions.
+func prewarmedWords(list []hearth.PrewarmedInfo) string {
+	words, used := make([]string, len(list)), 0
+	for i, p := range list {
+		words[i] = fmt.Sprintf("%d %s", p.Ready, p.Language)
+		if p.MemoryMB > 0 {
+			words[i] += " of " + screen.MB(p.MemoryMB)
+		}
+		used += p.UsedMB
+	}
+	return strings.Join(words, ", ") + "; they use " + screen.MB(used)
+}
+
 func (a *app) statusFields(c *client, s *hearth.Status) []field {
 	fields := []field{
 		{"endpoint", a.out.Paint(screen.Bold, c.base)},
@@ -263,6 +277,9 @@ func (a *app) statusFields(c *client, s *hearth.Status) []field {
 		field{"invocations", fmt.Sprintf("%d: %d cold, %d failed", s.Invocations, s.ColdStarts, s.Failures)},
 		field{"refused", fmt.Sprint(s.Throttles)},
 	)
+	if len(s.Prewarmed) > 0 {
+		fields = append(fields, field{"prewarmed", prewarmedWords(s.Prewarmed)})
+	}
 	for i := range s.Async {
 		b := &s.Async[i]
 		fields = append(fields, field{"async " + b.Function, a.backlogWords(b)})

@@ -99,6 +99,12 @@ func (a *app) readProject(dir string, o *deployFlags) (*project.Project, error) 
 	if len(p.Functions) == 1 && p.Functions[0].Name == "" {
 		p.Functions[0].Name = folderName(dir)
 	}
+	if o.service != "" {
+		if err := hearth.ValidateName(o.service); err != nil {
+			return nil, usagef("--service must be 1 to %d letters, digits, '-' and '_'; %q is not", hearth.MaxNameLen, o.service)
+		}
+		p.SetService(o.service)
+	}
 	return p, nil
 }
 

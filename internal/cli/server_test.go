@@ -124,6 +124,13 @@ func (p *testPlatform) put(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 400, hearth.ErrInvalid, err.Error())
 		return
 	}
+	if routes := body["routes"]; routes != nil {
+		f.Routes = nil
+		if err := json.Unmarshal(routes, &f.Routes); err != nil {
+			refuse(w, 400, hearth.ErrInvalid, err.Error())
+			return
+		}
+	}
 	p.functions[name], p.puts[name] = f, body
 	status := 201
 	if known {

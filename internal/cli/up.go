@@ -70,6 +70,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringVar(&c.Isolation, "isolation", c.Isolation, "auto, runc or process")
 	f.IntVar(&c.MemoryMB, "memory", c.MemoryMB, "`MB` that instances may reserve together; 0 = most of the machine")
 	f.BoolVar(&c.CPUQuota, "cpu-quota", c.CPUQuota, "hold instances to their processor share even when others are idle")
+	f.IntVar(&c.Prewarm, "prewarm", c.Prewarm, "`sandboxes` that wait per kind of function in use, so that cold starts are short; 0 = none")
 	f.IntVar(&c.QueueLength, "queue-length", c.QueueLength, "`invocations` of one function that may wait for a slot")
 	f.DurationVar(&c.QueueTimeout, "queue-timeout", c.QueueTimeout, "how long (a `duration`) an invocation may wait for a slot")
 	f.StringVar(&c.Region, "region", c.Region, "region `name` for ARNs and AWS_REGION")

@@ -25,6 +25,12 @@ const (
 // DefaultListen is where a platform listens and where the commands look for one.
 const DefaultListen = "127.0.0.1:9000"
 
+// How many sandboxes wait for each kind of function, and at most.
+const (
+	defaultPrewarm = 2
+	mostPrewarm    = 100
+)
+
 // UpConfig is what hearth up was asked for. DefaultUpConfig fills it, flags change
 // it, Validate checks it; the composition root turns it into a running platform.
 type UpConfig struct {
@@ -38,6 +44,9 @@ type UpConfig struct {
 	Isolation  string // IsolationAuto, IsolationRunc or IsolationProcess
 	MemoryMB   int    // MiB that instances may reserve together; 0 = most of the machine
 	CPUQuota   bool   // cap instances at their processor share even when others are idle
+	// Prewarm is how many sandboxes wait, with interpreter and shim running, per kind of
+	// function that is in use; 0 = none.
+	Prewarm int
 	// QueueLength is how many invocations of one function may wait for a slot, and
 	// QueueTimeout how long. Past either the caller is refused (429 or 503).
 	QueueLength  int
@@ -61,6 +70,7 @@ func DefaultUpConfig(getenv func(string) string, uid int) UpConfig {
 		Listen:       DefaultListen,
 		DataDir:      defaultDataDir(getenv, uid),
 		Isolation:    IsolationAuto,
+		Prewarm:      defaultPrewarm,
 		QueueLength:  1000,
 		QueueTimeout: 30 * time.Second,
 		Region:       hearth.DefaultRegion,
@@ -109,6 +119,9 @@ func (c *UpConfig) Validate() error {
 	if c.MemoryMB != 0 && c.MemoryMB < hearth.MinMemoryMB {
 		return fmt.Errorf("--memory %d is too little for even one instance; give at least %d MB, or 0 for most of the machine",
 			c.MemoryMB, hearth.MinMemoryMB)
+	}
+	if c.Prewarm < 0 || c.Prewarm > mostPrewarm {
+		return fmt.Errorf("--prewarm %d is not between 0 (none) and %d", c.Prewarm, mostPrewarm)
 	}
 	if c.QueueLength < 1 {
 		return fmt.Errorf("--queue-length %d must be 1 or more", c.QueueLength)

@@ -31,6 +31,7 @@ type Config struct {
 	Isolation    string
 	MemoryMB     int // that instances may reserve; 0 = most of the machine
 	CPUQuota     bool
+	Prewarm      int // sandboxes that wait per kind of function in use; 0 = none
 	QueueLength  int
 	QueueTimeout time.Duration
 	Region       string

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"hearth/internal/hearth"
 	"hearth/internal/invoke"
 	"hearth/internal/logs"
+	"hearth/internal/loop"
 	"hearth/internal/registry"
 	"hearth/internal/sandbox"
 	"hearth/internal/sandbox/rootfs"
@@ -32,6 +35,7 @@ type Platform struct {
 	warnings []string
 
 	listener net.Listener
+	loops    *loop.Group
 	store    *store.Store
 	registry *registry.Registry
 	cache    *code.Cache
@@ -83,12 +87,13 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 	}
 	p := &Platform{cfg: cfg, started: time.Now(), served: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		p.listen, p.openStore, p.openSandboxes, p.openRegistry, p.awaitAsync, p.openWorker, p.openAsync, p.openTriggers, p.openBackups, p.serve,
+		p.listen, p.openLoops, p.openStore, p.openSandboxes, p.openRegistry, p.awaitAsync, p.openWorker, p.openAsync, p.openTriggers, p.openBackups, p.serve,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, p.Stop())
 		}
 	}
+	p.worker.Prewarm() // last: nobody waits for it
 	return p, nil
 }
 
@@ -106,6 +111,18 @@ func (p *Platform) listen(ctx context.Context) error {
 		}
 		return nil
 	})
+	return nil
+}
+
+// processorsPerLoop: what a loop reads makes work for the processors beside its own.
+const processorsPerLoop = 4
+
+func (p *Platform) openLoops(context.Context) (err error) {
+	p.loops, err = loop.NewGroup(max(1, runtime.GOMAXPROCS(0)/processorsPerLoop))
+	if err != nil {
+		return err
+	}
+	p.onStop("loops", func(context.Context) error { p.loops.Close(); return nil })
 	return nil
 }
 
@@ -193,8 +210,8 @@ func (p *Platform) openWorker(context.Context) error {
 	w, err := worker.New(worker.Config{
 		MemoryMB: p.cfg.MemoryMB, QueueLength: p.cfg.QueueLength, QueueTimeout: p.cfg.QueueTimeout,
 		Region: p.cfg.Region, Account: p.cfg.Account, ShimDir: p.cfg.path("runtime"),
-		Interpreters: interpreters, Driver: p.driver, Code: p.cache, Logs: p.logs, Events: p.events, Log: p.cfg.Log,
-		InUse: p.inUse,
+		Interpreters: interpreters, Driver: p.driver, Loops: p.loops, Code: p.cache, Logs: p.logs, Events: p.events, Log: p.cfg.Log,
+		InUse: p.inUse, Prewarming: worker.Prewarming{Floor: p.cfg.Prewarm, Deployed: p.deployed},
 	})
 	if err != nil {
 		return err
@@ -211,6 +228,17 @@ func (p *Platform) openWorker(context.Context) error {
 func (p *Platform) inUse(v *hearth.Version) bool {
 	f, err := p.registry.Get(v.Function)
 	return err == nil && f.Has(v.ID())
+}
+
+// deployed lists the versions that invocations without a qualifier go to.
+func (p *Platform) deployed() iter.Seq[*hearth.Version] {
+	return func(yield func(*hearth.Version) bool) {
+		for _, f := range p.registry.List() {
+			if !yield(&f.Latest) {
+				return
+			}
+		}
+	}
 }
 
 func (p *Platform) serve(context.Context) error {

@@ -43,6 +43,7 @@ func follow(r *registry.Registry, w *worker.Worker, i *invoke.Service, l *logs.L
 
 // change is called by the registry, in order, from one goroutine.
 func (f *follower) change(c registry.Change) {
+	defer f.worker.Redeployed()
 	if c.New == nil {
 		f.deleted(c.Old.Name)
 		return

@@ -18,6 +18,7 @@ func (p *Platform) Status() hearth.Status {
 		MemoryMB: pool.MemoryMB, ReservedMB: pool.ReservedMB, ResidentMB: residentMB(),
 		Invocations: calls.Invocations, Failures: calls.Failures, Throttles: calls.Throttles, ColdStarts: pool.Cold,
 	}
+	s.Prewarmed = p.worker.Prewarmed()
 	for _, r := range p.runtimes {
 		s.Runtimes = append(s.Runtimes, r.String())
 	}

@@ -184,14 +184,17 @@ const (
 	EventDead      EventState = "dead" // given up; see Condition and Error
 )
 
-// Why an event came to its end (Lambda's destination record). ConditionRejected is
-// Hearth's own: the event can never run, for example because its function is gone.
+// Why an event came to its end (Lambda's destination record). Two are Hearth's own:
+// ConditionRejected, when the event can never run, for example because its function is
+// gone; and ConditionUndelivered, of a dead letter only: the function has succeeded, but
+// its OnSuccess destination did not take the record.
 const (
 	ConditionSuccess      = "Success"
 	ConditionExhausted    = "RetriesExhausted"
 	ConditionAge          = "EventAgeExceeded"
 	ConditionZeroReserved = "ZeroReservedConcurrency"
 	ConditionRejected     = "Rejected"
+	ConditionUndelivered  = "SuccessNotDelivered"
 )
 
 // EventStatus is what is known of one asynchronous invocation.
@@ -238,7 +241,8 @@ type Backlog struct {
 	Queued   uint64 `json:"queued"`   // accepted, waiting for a slot
 	Running  int    `json:"running"`  // attempts under way
 	Retrying uint64 `json:"retrying"` // waiting for their next attempt
-	// Oldest is when the next event in line was accepted; zero when none is queued.
+	// Oldest is when the event that waits longest was accepted, in line or for a retry;
+	// zero when none waits. Of events with the same delay the first is looked at.
 	Oldest time.Time `json:"oldest,omitzero"`
 	// AcceptedPerSecond and FinishedPerSecond are over the last minute.
 	AcceptedPerSecond float64 `json:"acceptedPerSecond"`

@@ -47,17 +47,19 @@ const (
 // Config is everything about a version but its code. Zero fields mean "default"
 // only before Normalize; a stored Config is always complete.
 type Config struct {
-	Description    string        `json:"description,omitempty"`
-	Role           string        `json:"role,omitempty"` // kept for Lambda clients, never used
-	Runtime        string        `json:"runtime"`        // as the owner wrote it, e.g. "nodejs20.x"
-	Handler        string        `json:"handler"`
-	Dialect        Dialect       `json:"dialect,omitempty"` // of the handler; AWS when empty
-	MemoryMB       int           `json:"memoryMB"`
-	Timeout        time.Duration `json:"timeout"`
-	TmpMB          int           `json:"tmpMB"`
-	KeepAlive      time.Duration `json:"keepAlive"`
-	Model          Model         `json:"model"`
-	MaxConcurrency int           `json:"maxConcurrency"` // used when Model is Concurrent
+	Description string        `json:"description,omitempty"`
+	Role        string        `json:"role,omitempty"` // kept for Lambda clients, never used
+	Runtime     string        `json:"runtime"`        // as the owner wrote it, e.g. "nodejs20.x"
+	Handler     string        `json:"handler"`
+	Dialect     Dialect       `json:"dialect,omitempty"` // of the handler; AWS when empty
+	MemoryMB    int           `json:"memoryMB"`
+	Timeout     time.Duration `json:"timeout"`
+	TmpMB       int           `json:"tmpMB"`
+	KeepAlive   time.Duration `json:"keepAlive"`
+	// NoFreeze has idle instances go on, with their timers and connections.
+	NoFreeze       bool  `json:"noFreeze,omitempty"`
+	Model          Model `json:"model"`
+	MaxConcurrency int   `json:"maxConcurrency"` // used when Model is Concurrent
 	// CapacityProvider is the ARN with which the owner asked for Lambda's Managed
 	// Instances; it is kept for Lambda clients, never used.
 	CapacityProvider string            `json:"capacityProvider,omitempty"`
@@ -129,6 +131,8 @@ type Function struct {
 	// Reserved is the reserved concurrency: the most invocations that may be in
 	// flight at once, over all versions; nil when unset; 0 refuses everything.
 	Reserved *int `json:"reserved,omitempty"`
+	// Provisioned is the provisioned concurrency, at most one of a qualifier, sorted by it.
+	Provisioned []Provision `json:"provisioned,omitempty"`
 	// URL is set once a Lambda function URL has been created for it. Hearth's own
 	// /fn/NAME/ route needs no such thing.
 	URL *URLConfig `json:"url,omitempty"`
@@ -137,7 +141,7 @@ type Function struct {
 	Async *AsyncConfig `json:"async,omitempty"`
 	// Routes are paths under /http/ at which it answers, beside /fn/NAME/.
 	Routes []HTTPRoute `json:"routes,omitempty"`
-	// Triggers invoke $LATEST by the clock.
+	// Triggers invoke $LATEST by the clock or with messages.
 	Triggers []Trigger `json:"triggers,omitempty"`
 	Created  time.Time `json:"created"`
 }
@@ -160,6 +164,7 @@ func (f *Function) Clone() *Function {
 	g.Tags = maps.Clone(f.Tags)
 	g.Routes = slices.Clone(f.Routes)
 	g.Triggers = slices.Clone(f.Triggers)
+	g.Provisioned = slices.Clone(f.Provisioned)
 	if f.Reserved != nil {
 		n := *f.Reserved
 		g.Reserved = &n

@@ -75,6 +75,15 @@ func (r HTTPRoute) String() string {
 	return r.Method + " /http/" + r.Service + path
 }
 
+// routeParameter is a {parameter} of a path, greedy or not.
+var routeParameter = regexp.MustCompile(`\{[^{}+]+(\+?)\}`)
+
+// Key is the same for two routes that take the same requests: parameters may have other
+// names.
+func (r HTTPRoute) Key() string {
+	return r.Method + " " + r.Service + routeParameter.ReplaceAllString(r.Path, "{$1}")
+}
+
 // validateRoutes checks all routes of a function.
 func validateRoutes(routes []HTTPRoute) error {
 	if len(routes) > MaxRoutes {

@@ -33,3 +33,15 @@ func TestHTTPRouteValidate(t *testing.T) {
 		t.Error("any number of routes is accepted")
 	}
 }
+
+func TestHTTPRouteKey(t *testing.T) {
+	key := func(path string) string { return HTTPRoute{Service: "s", Method: "GET", Path: path}.Key() }
+	if key("/users/{id}") != key("/users/{name}") {
+		t.Error("a parameter's name makes a difference")
+	}
+	for _, other := range []string{"/users/id", "/users/{id+}", "/users", DefaultPath} {
+		if key("/users/{id}") == key(other) {
+			t.Errorf("/users/{id} and %s are the same", other)
+		}
+	}
+}

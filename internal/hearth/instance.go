@@ -51,6 +51,8 @@ type InstanceInfo struct {
 	Isolation   string        `json:"isolation"` // driver name
 	PID         int           `json:"pid"`
 	LogStream   string        `json:"logStream"`
+	// Provisioned: it is one of those that provisioned concurrency keeps ready.
+	Provisioned bool `json:"provisioned,omitempty"`
 }
 
 // Event is one thing that happened to an instance or a function, for the event

@@ -18,6 +18,7 @@ type ConfigPatch struct {
 	Timeout          *time.Duration     `json:"timeout,omitempty"`
 	TmpMB            *int               `json:"tmpMB,omitempty"`
 	KeepAlive        *time.Duration     `json:"keepAlive,omitempty"`
+	Freeze           *bool              `json:"freeze,omitempty"`
 	Model            *Model             `json:"model,omitempty"`
 	MaxConcurrency   *int               `json:"maxConcurrency,omitempty"`
 	CapacityProvider *string            `json:"capacityProvider,omitempty"`
@@ -42,6 +43,9 @@ func (p *ConfigPatch) Apply(c *Config) {
 	set(&c.KeepAlive, p.KeepAlive)
 	if p.KeepAlive != nil && *p.KeepAlive == 0 {
 		c.KeepAlive = NoKeepAlive
+	}
+	if p.Freeze != nil {
+		c.NoFreeze = !*p.Freeze
 	}
 	set(&c.Model, p.Model)
 	set(&c.MaxConcurrency, p.MaxConcurrency)
@@ -73,6 +77,6 @@ func (c *Config) Equal(d *Config) bool {
 	return c.Description == d.Description && c.Role == d.Role &&
 		c.Runtime == d.Runtime && c.Handler == d.Handler && c.Dialect.Name() == d.Dialect.Name() &&
 		c.MemoryMB == d.MemoryMB && c.Timeout == d.Timeout && c.TmpMB == d.TmpMB &&
-		c.CapacityProvider == d.CapacityProvider && c.KeepAlive == d.KeepAlive && c.Model == d.Model && c.MaxConcurrency == d.MaxConcurrency &&
+		c.CapacityProvider == d.CapacityProvider && c.KeepAlive == d.KeepAlive && c.NoFreeze == d.NoFreeze && c.Model == d.Model && c.MaxConcurrency == d.MaxConcurrency &&
 		maps.Equal(c.Env, d.Env)
 }

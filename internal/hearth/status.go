@@ -32,8 +32,19 @@ type Status struct {
 	Failures    uint64    `json:"failures"`  // invocations that ended with a function error
 	Throttles   uint64    `json:"throttles"` // 429 and 503
 	ColdStarts  uint64    `json:"coldStarts"`
+	// Prewarmed are the sandboxes that wait for functions.
+	Prewarmed []PrewarmedInfo `json:"prewarmed,omitempty"`
 	// Async has the functions with asynchronous invocations, now or before.
 	Async []Backlog `json:"async,omitempty"`
+}
+
+// PrewarmedInfo describes sandboxes of one kind: interpreter and shim run in them, and
+// they belong to no function yet.
+type PrewarmedInfo struct {
+	Language string `json:"language"`
+	MemoryMB int    `json:"memoryMB,omitempty"` // of the functions that they can serve; 0 = any
+	Ready    int    `json:"ready"`
+	UsedMB   int    `json:"usedMB"` // by all of them
 }
 
 // Log entry kinds.

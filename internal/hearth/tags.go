@@ -16,6 +16,7 @@ const (
 	TagModel          = "hearth:execution-model"
 	TagMaxConcurrency = "hearth:max-concurrency"
 	TagKeepAlive      = "hearth:keep-alive"
+	TagFreeze         = "hearth:freeze"
 
 	tagPrefix = "hearth:"
 )
@@ -99,9 +100,16 @@ func applyTag(c *Config, key, value string) error {
 			return Errorf(ErrInvalid, "Tag %s has the value %q; it must be 0, or a duration from 1s to 24h such as 90s, 15m or 2h.", key, clip(value))
 		}
 		c.KeepAlive = d
+	case TagFreeze:
+		freeze := strings.ToLower(value)
+		if freeze != "true" && freeze != "false" {
+			return Errorf(ErrInvalid, "Tag %s has the value %q; it must be true or false.%s", key, clip(value), didYouMean(value, "true", "false"))
+		}
+		c.NoFreeze = freeze == "false"
 	default:
-		return Errorf(ErrInvalid, "Tag %s is not known: tags that begin with %q are Hearth's own, and these exist: %s, %s, %s.%s",
-			clip(key), tagPrefix, TagModel, TagMaxConcurrency, TagKeepAlive, didYouMean(key, TagModel, TagMaxConcurrency, TagKeepAlive))
+		own := []string{TagModel, TagMaxConcurrency, TagKeepAlive, TagFreeze}
+		return Errorf(ErrInvalid, "Tag %s is not known: tags that begin with %q are Hearth's own, and these exist: %s.%s",
+			clip(key), tagPrefix, strings.Join(own, ", "), didYouMean(key, own...))
 	}
 	return nil
 }
@@ -113,6 +121,7 @@ func RetellTags(f *Function) {
 	c := &f.Latest.Config
 	told := map[string]string{
 		TagModel: string(c.Model), TagMaxConcurrency: strconv.Itoa(c.MaxConcurrency), TagKeepAlive: keepAliveText(c.KeepAlive),
+		TagFreeze: strconv.FormatBool(!c.NoFreeze),
 	}
 	for key, text := range told {
 		value, there := f.Tags[key]

@@ -16,6 +16,7 @@ func TestRetellTagsProperty(t *testing.T) {
 		TagModel:          rapid.SampledFrom([]string{"exclusive", "concurrent", " Concurrent", "EXCLUSIVE"}),
 		TagMaxConcurrency: rapid.SampledFrom([]string{"1", "5", "10", "010"}),
 		TagKeepAlive:      rapid.SampledFrom([]string{"0", "0s", "90", "90s", "15m", "2h", "1500ms"}),
+		TagFreeze:         rapid.SampledFrom([]string{"true", "false", " False", "TRUE"}),
 		"team":            rapid.SampledFrom([]string{"a", "exclusive"}),
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -30,6 +31,7 @@ func TestRetellTagsProperty(t *testing.T) {
 		c.Model = rapid.SampledFrom([]Model{Exclusive, Concurrent}).Draw(t, "model")
 		c.MaxConcurrency = rapid.SampledFrom([]int{1, 5, 10}).Draw(t, "number")
 		c.KeepAlive = rapid.SampledFrom([]time.Duration{NoKeepAlive, 90 * time.Second, DefaultKeepAlive, 1500 * time.Millisecond}).Draw(t, "keep-alive")
+		c.NoFreeze = rapid.Bool().Draw(t, "no freezing")
 		before, want := maps.Clone(f.Tags), c.Clone()
 
 		RetellTags(f)

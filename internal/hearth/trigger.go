@@ -27,12 +27,15 @@ const (
 // MaxMissed bounds the runs that MissedAll makes up for at one time.
 const MaxMissed = 100
 
-// Trigger invokes its function asynchronously whenever its schedule says so.
+// Trigger invokes its function asynchronously whenever its schedule says so, or with
+// the messages of NATS subjects. It has either a Schedule or NATS.
 type Trigger struct {
 	// Name is unique within the function.
 	Name string `json:"name"`
 	// Schedule is "rate(5 minutes)", "cron(0 12 * * ? *)" or "0 12 * * *".
-	Schedule string `json:"schedule"`
+	Schedule string `json:"schedule,omitempty"`
+	// NATS is shared by clones and never changed.
+	NATS *NATSTrigger `json:"nats,omitempty"`
 	// Timezone is an IANA name such as Europe/Berlin; UTC when empty.
 	Timezone string `json:"timezone,omitempty"`
 	// Missed is MissedOnce when empty.
@@ -47,7 +50,7 @@ type Trigger struct {
 // Equal says whether two triggers are the same.
 func (t Trigger) Equal(u Trigger) bool {
 	return bytes.Equal(t.Input, u.Input) && t.Name == u.Name && t.Schedule == u.Schedule &&
-		t.Timezone == u.Timezone && t.Missed == u.Missed && t.Disabled == u.Disabled
+		t.Timezone == u.Timezone && t.Missed == u.Missed && t.Disabled == u.Disabled && t.NATS.Equal(u.NATS)
 }
 
 // Validate checks everything but the grammar of the schedule, which the trigger room
@@ -56,8 +59,11 @@ func (t *Trigger) Validate() error {
 	if !namePattern.MatchString(t.Name) {
 		return Errorf(ErrInvalid, "The name of a trigger is %q; it must be 1 to %d letters, digits, '-' and '_'.", clip(t.Name), MaxNameLen)
 	}
+	if t.NATS != nil {
+		return t.validateNATS()
+	}
 	if t.Schedule == "" {
-		return Errorf(ErrInvalid, "Trigger %s has no schedule; give it one such as rate(5 minutes) or cron(0 12 * * ? *).", t.Name)
+		return Errorf(ErrInvalid, "Trigger %s has no schedule; give it one such as rate(5 minutes) or cron(0 12 * * ? *), or a NATS subject.", t.Name)
 	}
 	if t.Timezone == "Local" { // the host's zone would change the meaning with the host
 		return Errorf(ErrInvalid, `Trigger %s has the time zone "Local"; write its name, such as Europe/Berlin.`, t.Name)
@@ -75,6 +81,19 @@ func (t *Trigger) Validate() error {
 	}
 	if len(t.Input) > 0 && !json.Valid(t.Input) {
 		return Errorf(ErrInvalid, "The input of trigger %s is not JSON.", t.Name)
+	}
+	return nil
+}
+
+func (t *Trigger) validateNATS() error {
+	if t.Schedule != "" {
+		return Errorf(ErrInvalid, "Trigger %s has both a schedule and a NATS subject; make two triggers of it.", t.Name)
+	}
+	if t.Timezone != "" || t.Missed != "" || len(t.Input) > 0 {
+		return Errorf(ErrInvalid, "Trigger %s listens to NATS; timezone, missed and input are for schedules.", t.Name)
+	}
+	if err := t.NATS.validate(); err != nil {
+		return Errorf(ErrInvalid, "Trigger %s %s.", t.Name, err)
 	}
 	return nil
 }

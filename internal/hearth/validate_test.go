@@ -235,6 +235,8 @@ func TestEqualSeesEveryField(t *testing.T) {
 			field.SetString(field.String() + "x")
 		case reflect.Int, reflect.Int64:
 			field.SetInt(field.Int() + 1)
+		case reflect.Bool:
+			field.SetBool(!field.Bool())
 		case reflect.Map:
 			field.Set(reflect.ValueOf(map[string]string{"KEY": "x"}))
 		default:
@@ -257,8 +259,8 @@ func TestEqualSeesEveryField(t *testing.T) {
 // TestPatchHasEveryField: a patch with all fields changes all fields, one without any
 // changes nothing, and a change does not share the environment with its maker.
 func TestPatchHasEveryField(t *testing.T) {
-	str, dialect, n, d, model, env := "x", Google, 7, time.Second, Concurrent, map[string]string{"KEY": "x"}
-	p := ConfigPatch{&str, &str, &str, &str, &dialect, &n, &d, &n, &d, &model, &n, &str, &env}
+	str, dialect, n, d, freeze, model, env := "x", Google, 7, time.Second, false, Concurrent, map[string]string{"KEY": "x"}
+	p := ConfigPatch{&str, &str, &str, &str, &dialect, &n, &d, &n, &d, &freeze, &model, &n, &str, &env}
 	var c Config
 	p.Apply(&c)
 	v := reflect.ValueOf(c)
@@ -304,6 +306,9 @@ func TestApplyTags(t *testing.T) {
 		{"bad number", map[string]string{TagMaxConcurrency: "many"}, nil, []string{TagMaxConcurrency, `"many"`, "1 to 1000"}},
 		{"zero", map[string]string{TagMaxConcurrency: "0"}, nil, []string{"1 to 1000"}},
 		{"too many", map[string]string{TagMaxConcurrency: "1001"}, nil, []string{"1 to 1000"}},
+		{"no freezing", map[string]string{TagFreeze: "false"}, func(c *Config) { c.NoFreeze = true }, nil},
+		{"freezing", map[string]string{TagFreeze: "True"}, func(*Config) {}, nil},
+		{"bad freezing", map[string]string{TagFreeze: "flase"}, nil, []string{TagFreeze, "true or false", "Did you mean false?"}},
 		{"bad keep-alive", map[string]string{TagKeepAlive: "long"}, nil, []string{TagKeepAlive, "15m"}},
 		{"negative keep-alive", map[string]string{TagKeepAlive: "-1ns"}, nil, []string{TagKeepAlive}},
 		{"long keep-alive", map[string]string{TagKeepAlive: "25h"}, nil, []string{"24h"}},

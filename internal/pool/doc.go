@@ -34,6 +34,19 @@
 // Memory is counted from Reserve until Release, so the ledger holds what really is
 // in use, also while sandboxes are still being destroyed.
 //
+// # Freezing
+//
+// Expired.Frozen names instances that have been idle for a while: the caller stops
+// their processes. A lease with Thaw is on such an instance: the caller lets them go on.
+// Both may cross each other, so the caller asks inst.Frozen before every step and makes
+// it so; the pool itself never waits for either. Ending an instance thaws it, too.
+//
+// # Provisioned instances
+//
+// group.Provision promises so many instances and says how many to start now; Expired and
+// Outcome name later ones, and so does group.Refill, to be called whenever an instance
+// of the group has gone. Whether an instance counts is known once it is Starting.
+//
 // # Promises
 //
 // An instance never holds more leases than it has slots, and none once it is draining

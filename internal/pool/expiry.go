@@ -17,6 +17,7 @@ type Refusal struct {
 // Expired is what time alone has decided.
 type Expired struct {
 	Reaped  []*Instance // idle longer than their keep-alive: destroy them
+	Frozen  []*Instance // idle for a while: freeze them, unless they are thawed again
 	Refused []Refusal
 	Start   []*Group // start one instance of each; a group may be named several times
 }
@@ -27,8 +28,11 @@ func (p *Pool) Expire(now time.Time) (exp Expired) {
 	for t := range p.due.take(now) {
 		switch {
 		case t.inst != nil:
-			if t.inst.group.reap(now, t.inst) {
+			switch t.inst.group.rest(now, t.inst) {
+			case reaped:
 				exp.Reaped = append(exp.Reaped, t.inst)
+			case frozen:
+				exp.Frozen = append(exp.Frozen, t.inst)
 			}
 		case t.group.look(now, &exp):
 			p.remove(t.group)
@@ -41,26 +45,6 @@ func (p *Pool) Expire(now time.Time) (exp Expired) {
 // stand. There need not be anything to do then: an instance's time is only moved on
 // when it comes, so that serving an invocation touches no shared heap.
 func (p *Pool) NextExpiry() (time.Time, bool) { return p.due.next() }
-
-// reap ends inst if it has been idle for its keep-alive; otherwise it arranges for
-// another look at the earliest time at which that can be.
-func (g *Group) reap(now time.Time, inst *Instance) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if inst.phase != warm {
-		return false
-	}
-	at := inst.lastUsed.Add(g.keepAlive)
-	if inst.inFlight > 0 {
-		at = now.Add(max(g.keepAlive, busyLook))
-	}
-	if at.After(now) {
-		g.pool.due.lower(&inst.timer, at)
-		return false
-	}
-	g.count.Reaped++
-	return g.retireLocked(inst, hearth.EndReaped)
-}
 
 // look refuses waiters that have waited too long and starts what was put off. It
 // returns true if the group has been drained long ago and is empty.

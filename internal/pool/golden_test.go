@@ -16,14 +16,16 @@ import (
 
 // The golden files under testdata hold pictures over virtual time. Commands:
 //
-//	node memory=MB [queue=N] [wait=D] [order=queue]     a new, empty node
-//	function name=F [model=concurrent] [slots=N] [memory=MB] [keepalive=D] [init=D] [fails=N]
+//	node memory=MB [queue=N] [wait=D] [order=queue] [freeze=D]     a new, empty node
+//	function name=F [model=concurrent] [slots=N] [memory=MB] [keepalive=D] [init=D] [fails=N] [nofreeze]
 //	run until=D step=D [log]                            one line of input per row of invocations:
 //	    F at=D [n=N] [every=D] [for=D] [timeout=D]
+//	    provision F at=D n=N                            or a promise of N instances
+//	    crash F/N at=D                                  or the end of an instance by itself
 //
-// run draws a line per instance, a character per step: s starting, - idle, digits
-// invocations in flight, d draining, and at the end why it ended. With log it tells
-// what became of each invocation.
+// run draws a line per instance, a character per step: s starting, - idle (= if
+// provisioned), z frozen (Z if provisioned), digits invocations in flight, d draining,
+// and at the end why it ended. With log it tells what became of each invocation.
 func TestGolden(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		var w *world
@@ -89,6 +91,7 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 		MemoryMB:     number(t, d, "memory", 0),
 		QueueLength:  number(t, d, "queue", 0),
 		QueueTimeout: span(t, d, "wait", 0),
+		FreezeAfter:  span(t, d, "freeze", 0),
 	}
 	if word(t, d, "order", "stack") == "queue" {
 		cfg.Order = Queue
@@ -100,6 +103,7 @@ func (w *world) function(d *datadriven.TestData) {
 	name := word(w.t, d, "name", "f")
 	v := version(name, hearth.Model(word(w.t, d, "model", "exclusive")), number(w.t, d, "slots", 10), number(w.t, d, "memory", 128))
 	v.Config.KeepAlive = span(w.t, d, "keepalive", hearth.DefaultKeepAlive)
+	v.Config.NoFreeze = d.HasArg("nofreeze")
 	w.fns[name] = &function{Group: w.p.Group(v), init: span(w.t, d, "init", time.Second), fails: number(w.t, d, "fails", 0)}
 }
 
@@ -179,6 +183,9 @@ func (w *world) expire() {
 	for _, inst := range exp.Reaped {
 		w.destroy(inst)
 	}
+	for _, inst := range exp.Frozen {
+		w.say("%s is frozen", inst.ID)
+	}
 	for _, r := range exp.Refused {
 		w.refused(r.Waiter.Value.(*request), r.Err)
 	}
@@ -189,6 +196,10 @@ func (w *world) expire() {
 
 func (w *world) schedule(line string, end time.Time) {
 	words := strings.Fields(line)
+	verb := words[0]
+	if verb == "provision" || verb == "crash" {
+		words = words[1:]
+	}
 	fn := w.fns[words[0]]
 	args := map[string]string{}
 	for _, a := range words[1:] {
@@ -206,11 +217,37 @@ func (w *world) schedule(line string, end time.Time) {
 	if args["n"] != "" {
 		fmt.Sscan(args["n"], &n)
 	}
+	switch verb {
+	case "provision":
+		w.at(epoch.Add(get("at", "0s")), func() { w.provision(fn, n) })
+		return
+	case "crash":
+		w.at(epoch.Add(get("at", "0s")), func() { w.crash(words[0]) })
+		return
+	}
 	for at := epoch.Add(get("at", "0s")); !at.After(end); at = at.Add(get("every", "9999h")) {
 		for range n {
 			w.at(at, func() { w.invoke(fn, get("for", "1s"), get("timeout", "15m")) })
 		}
 	}
+}
+
+func (w *world) provision(fn *function, n int) {
+	w.say("%s: %d provisioned", fn.version.Function, n)
+	for range fn.Provision(w.now, n) {
+		w.start(fn)
+	}
+}
+
+// crash ends an instance that must be warm then.
+func (w *world) crash(id string) {
+	for _, r := range w.rows {
+		if r.inst.ID == id && r.inst.Reason() == "" {
+			w.carryOut(w.fns[r.inst.group.version.Function], r.inst, r.inst.Lost(w.now, hearth.EndCrashed))
+			return
+		}
+	}
+	w.t.Fatalf("%s cannot crash", id)
 }
 
 func (w *world) invoke(fn *function, took, timeout time.Duration) {
@@ -235,8 +272,11 @@ func (w *world) refused(r *request, err error) { w.say("%s refused: %v", r.name,
 
 func (w *world) serve(r *request, lease Lease) {
 	how := "warm"
-	if lease.Cold {
+	switch {
+	case lease.Cold:
 		how = "cold"
+	case lease.Thaw:
+		how = "thawed"
 	}
 	w.say("%s runs on %s, its number %d, %s", r.name, lease.Instance.ID, lease.Seq, how)
 	ends := w.now.Add(min(r.took, r.timeout))
@@ -304,6 +344,10 @@ func (w *world) carryOut(fn *function, inst *Instance, out Outcome) {
 func (w *world) destroy(inst *Instance) {
 	w.say("%s %s", inst.ID, inst.Reason())
 	inst.Reservation().Release()
+	fn := w.fns[inst.group.version.Function]
+	for range fn.Refill(w.now) {
+		w.start(fn)
+	}
 }
 
 func (r *row) draw() {
@@ -316,7 +360,9 @@ func (r *row) draw() {
 	case hearth.Starting:
 		r.picture.WriteByte('s')
 	case hearth.Idle:
-		r.picture.WriteByte('-')
+		r.picture.WriteByte(mark(info.Provisioned, '-', '='))
+	case hearth.Frozen:
+		r.picture.WriteByte(mark(info.Provisioned, 'z', 'Z'))
 	case hearth.Busy:
 		r.picture.WriteString(fmt.Sprintf("%x", info.InFlight))
 	case hearth.Draining:
@@ -325,6 +371,13 @@ func (r *row) draw() {
 		r.gone = true
 		r.picture.WriteString(" " + r.inst.Reason())
 	}
+}
+
+func mark(provisioned bool, ordinary, promised byte) byte {
+	if provisioned {
+		return promised
+	}
+	return ordinary
 }
 
 func word(t *testing.T, d *datadriven.TestData, key, or string) string {

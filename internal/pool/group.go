@@ -20,13 +20,18 @@ type Group struct {
 	slots     int
 	memoryMB  int
 	keepAlive time.Duration
+	// freezeAfter is how long an instance is idle before it is frozen; 0 means never.
+	freezeAfter time.Duration
 
 	mu       sync.Mutex // guards all below, and the instances' and queued waiters' fields
-	avail    stack      // warm instances with a free slot
-	queue    waiters    // not empty only while avail is
-	warm     int        // instances that take leases, free or full
+	avail    stack      // warm instances with a free slot that are not frozen
+	frozen   stack      // frozen ones: they serve only while avail is empty
+	queue    waiters    // not empty only while avail and frozen are
+	warm     int        // instances that take leases, free or full, frozen or not
 	starting int        // starts asked for and not yet ended
+	begun    int        // of those, the ones that have an instance
 	inFlight int        // leases
+	promise  promise    // of provisioned instances
 	closed   bool
 	closedAt time.Time
 	// instances are all that hold memory, also draining and dead ones, by age.
@@ -56,6 +61,7 @@ type Lease struct {
 	Instance *Instance // nil: no lease
 	Seq      uint64    // number of the invocation within the instance, from 1
 	Cold     bool      // it waited for this very instance to start
+	Thaw     bool      // the instance is frozen, or about to be: have it thawed
 }
 
 // Grant is a lease for a waiter that had been queued.
@@ -73,8 +79,8 @@ type Outcome struct {
 	Err     error
 }
 
-// Acquire takes a slot on the version's hottest instance. Without a free slot it
-// queues w; the answer then comes from another method, here or on another goroutine.
+// Acquire takes a slot on the version's hottest instance, on a frozen one if there is
+// no other: then the lease says Thaw. Without a free slot it queues w; the answer then comes from another method, here or on another goroutine.
 // If start is set the caller must also start an instance of this group, whoever serves
 // w in the end (late binding, design.md 7).
 //
@@ -85,6 +91,13 @@ func (g *Group) Acquire(now time.Time, w *Waiter) (lease Lease, start bool, err 
 	if inst := g.avail.top; inst != nil {
 		lease = g.leaseLocked(inst, false)
 		g.mu.Unlock()
+		return lease, false, nil
+	}
+	if inst := g.frozen.top; inst != nil {
+		g.thawLocked(now, inst)
+		lease = g.leaseLocked(inst, false)
+		g.mu.Unlock()
+		lease.Thaw = true
 		return lease, false, nil
 	}
 	start, err = g.enqueueLocked(now, w)
@@ -130,8 +143,12 @@ func (g *Group) deadLocked() bool { return g.warm == 0 && g.starting == 0 }
 // startLocked decides how many instances to start now, at most limit, and counts them
 // as starting. If more are wanted but must wait, it arranges for a look at that time.
 func (g *Group) startLocked(now time.Time, limit int) (n int) {
-	for n < limit && !g.closed && startMore(g.queue.len, g.starting*g.slots) {
-		if at := g.notBeforeLocked(); now.Before(at) {
+	for n < limit && !g.closed {
+		at, wanted := g.nextStartLocked()
+		if !wanted {
+			break
+		}
+		if now.Before(at) {
 			g.lookLocked(at)
 			break
 		}
@@ -143,6 +160,20 @@ func (g *Group) startLocked(now time.Time, limit int) (n int) {
 		n++
 	}
 	return n
+}
+
+// nextStartLocked tells whether another instance is wanted, by those who wait or by
+// the promise, and the earliest time for it.
+func (g *Group) nextStartLocked() (at time.Time, wanted bool) {
+	if startMore(g.queue.len, g.starting*g.slots) {
+		at, wanted = g.notBeforeLocked(), true
+	}
+	if g.lackingLocked() > 0 {
+		if promised := g.promiseNotBeforeLocked(); !wanted || promised.Before(at) {
+			at, wanted = promised, true
+		}
+	}
+	return at, wanted
 }
 
 // notBeforeLocked is the earliest time for another start; the zero time is now.
@@ -237,7 +268,7 @@ type stack struct {
 }
 
 func (s *stack) push(inst *Instance, order Order) {
-	inst.listed = true
+	inst.in = s
 	s.len++
 	inst.above, inst.below = nil, nil
 	switch {
@@ -253,10 +284,10 @@ func (s *stack) push(inst *Instance, order Order) {
 }
 
 func (s *stack) remove(inst *Instance) {
-	if !inst.listed {
+	if inst.in != s {
 		return
 	}
-	inst.listed = false
+	inst.in = nil
 	s.len--
 	if inst.above == nil {
 		s.top = inst.below

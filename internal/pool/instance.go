@@ -38,9 +38,10 @@ type Instance struct {
 	seq          uint64 // invocations accepted so far
 	ready        time.Time
 	lastUsed     time.Time
-	listed       bool // in the group's stack
+	promised     bool   // it counts for the group's promise
+	in           *stack // of the group: avail, frozen, or nil
 	above, below *Instance
-	timer        timer // its keep-alive, or earlier
+	timer        timer // its keep-alive or its freezing, or earlier
 }
 
 // Failure is why an instance did not start.
@@ -82,6 +83,8 @@ func (g *Group) Starting(now time.Time, id string, value any, res *Reservation) 
 	g.made++
 	inst.number = g.made
 	inst.epoch = g.epoch
+	g.begun++
+	g.promiseLocked(inst)
 	g.shortUntil = time.Time{}
 	g.instances = append(g.instances, inst)
 	res.inst = inst
@@ -96,11 +99,14 @@ func (g *Group) StartAborted(now time.Time, err error) Outcome {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.starting--
+	g.promise.short(now, err)
 	if g.deadLocked() {
-		return g.failLocked(err)
+		out := g.failLocked(err)
+		out.Start = g.startLocked(now, startsAtOnce) // none; arranges the next look
+		return out
 	}
 	g.shortUntil = now.Add(shortRetry)
-	if g.queue.len > 0 {
+	if g.queue.len > 0 || g.lackingLocked() > 0 {
 		g.lookLocked(g.shortUntil)
 	}
 	return Outcome{}
@@ -121,12 +127,15 @@ func (inst *Instance) Ready(now time.Time) (out Outcome) {
 		return Outcome{}
 	}
 	g.starting--
+	g.begun--
 	g.failure = nil
 	inst.ready, inst.lastUsed = now, now
 	if g.closed {
 		inst.phase, inst.reason = dead, hearth.EndDrained
+		g.unpromiseLocked(inst)
 		return Outcome{Destroy: true}
 	}
+	g.promise.kept()
 	inst.phase = warm
 	g.warm++
 	g.avail.push(inst, g.pool.cfg.Order)
@@ -134,7 +143,7 @@ func (inst *Instance) Ready(now time.Time) (out Outcome) {
 		out.Grants = append(out.Grants, Grant{Waiter: g.queue.pop(), Lease: g.leaseLocked(inst, true)})
 	}
 	g.count.Cold += uint64(len(out.Grants))
-	g.pool.due.lower(&inst.timer, now.Add(g.keepAlive))
+	g.pool.due.lower(&inst.timer, now.Add(g.restLocked()))
 	out.Start = g.startLocked(now, startsAtOnce)
 	return out
 }
@@ -154,7 +163,9 @@ func (inst *Instance) StartFailed(now time.Time, failure Failure) Outcome {
 
 func (g *Group) startFailedLocked(now time.Time, inst *Instance, failure Failure) Outcome {
 	g.starting--
+	g.begun--
 	inst.phase, inst.reason = dead, hearth.EndInitError
+	g.unpromiseLocked(inst)
 	if g.closed {
 		return Outcome{Destroy: true}
 	}
@@ -162,9 +173,8 @@ func (g *Group) startFailedLocked(now time.Time, inst *Instance, failure Failure
 	var out Outcome
 	if g.deadLocked() {
 		out = g.failLocked(g.failure)
-	} else {
-		out.Start = g.startLocked(now, startsAtOnce) // none; arranges the next look
 	}
+	out.Start = g.startLocked(now, startsAtOnce) // none; arranges the next look
 	out.Destroy = true
 	return out
 }
@@ -205,6 +215,8 @@ func (inst *Instance) Retire(now time.Time, reason string) (out Outcome) {
 // destroyed now.
 func (g *Group) retireLocked(inst *Instance, reason string) (destroy bool) {
 	g.avail.remove(inst)
+	g.frozen.remove(inst)
+	g.unpromiseLocked(inst)
 	g.warm--
 	g.pool.due.remove(&inst.timer)
 	inst.reason = reason
@@ -228,6 +240,9 @@ func (inst *Instance) Lost(now time.Time, reason string) (out Outcome) {
 	case starting:
 		return g.startFailedLocked(now, inst, Failure{Err: errors.New("the instance ended during its init: " + reason)})
 	case warm:
+		if inst.promised {
+			g.promise.lost(now, inst)
+		}
 		g.retireLocked(inst, reason)
 	}
 	inst.phase, inst.reason = dead, reason
@@ -272,6 +287,7 @@ func (inst *Instance) Info() hearth.InstanceInfo {
 		MemoryMB:    g.memoryMB,
 		Started:     inst.started,
 		LastUsed:    inst.lastUsed,
+		Provisioned: inst.promised,
 	}
 }
 
@@ -285,6 +301,8 @@ func (inst *Instance) stateLocked() hearth.State {
 		return hearth.Dead
 	case inst.inFlight > 0:
 		return hearth.Busy
+	case inst.in == &inst.group.frozen:
+		return hearth.Frozen
 	default:
 		return hearth.Idle
 	}

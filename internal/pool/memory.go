@@ -25,7 +25,7 @@ type Reservation struct {
 
 // Reserve holds the memory that one more instance of g needs. If too little is free
 // it evicts idle instances of other groups, least recently used first, but only if
-// that is enough. The caller must destroy the victims before it uses the memory: what
+// that is enough. Provisioned ones go last, and only for invocations that wait. The caller must destroy the victims before it uses the memory: what
 // it takes of theirs passes to the new reservation, so that never more is reserved
 // than there is. Their own reservations must be released as usual. A victim may
 // already be under destruction; then the caller has to wait for that.
@@ -35,6 +35,10 @@ type Reservation struct {
 func (p *Pool) Reserve(g *Group) (*Reservation, []*Instance, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.reserveLocked(g)
+}
+
+func (p *Pool) reserveLocked(g *Group) (*Reservation, []*Instance, error) {
 	g.mu.Lock()
 	closed := g.closed
 	g.mu.Unlock()
@@ -48,12 +52,12 @@ func (p *Pool) Reserve(g *Group) (*Reservation, []*Instance, error) {
 			g.version.Function, need, total).WithCause(ErrNeverFits)
 	}
 	var victims []*Instance
-	if short := p.reservedMB + need - total; short > 0 {
+	if short := p.reservedMB + p.spareMB + need - total; short > 0 {
 		var evictable int
 		if victims, evictable = p.evictLocked(short, g); victims == nil {
 			return nil, nil, hearth.Errorf(hearth.ErrCapacity,
 				"an instance of function %s needs %d MB, but of this node's %d MB only %d are free and %d more could be freed by evicting idle instances; try again later",
-				g.version.Function, need, total, total-p.reservedMB, evictable)
+				g.version.Function, need, total, total-p.reservedMB-p.spareMB, evictable)
 		}
 	}
 	p.reservedMB += need
@@ -82,6 +86,7 @@ type candidate struct {
 	inst     *Instance
 	lastUsed time.Time
 	dying    bool
+	promised bool
 }
 
 // evictLocked takes so many MB from instances of groups other than g, for the caller
@@ -109,13 +114,16 @@ func (p *Pool) evictLocked(short int, g *Group) (victims []*Instance, evictable 
 
 // candidatesLocked finds what could be evicted for g's sake and sums up its memory.
 func (p *Pool) candidatesLocked(g *Group) (found []candidate, mb int) {
+	g.mu.Lock()
+	urgent := g.queue.len > 0 // a promise is not broken to keep another
+	g.mu.Unlock()
 	for _, other := range p.groupsLocked() {
 		other.mu.Lock()
 		for _, inst := range other.instances {
 			dying := inst.phase == dead
-			idle := inst.phase == warm && inst.inFlight == 0 && other != g
+			idle := inst.phase == warm && inst.inFlight == 0 && other != g && (urgent || !inst.promised)
 			if inst.res.mb > 0 && (dying || idle) {
-				found = append(found, candidate{inst, inst.lastUsed, dying})
+				found = append(found, candidate{inst, inst.lastUsed, dying, inst.promised})
 				mb += inst.res.mb
 			}
 		}

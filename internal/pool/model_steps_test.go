@@ -40,17 +40,18 @@ func (m *model) startOne(g *modelGroup) {
 	}
 	m.evicted(victims, evictable, g.memoryMB-free)
 	m.ledger[res] = g.memoryMB
-	i := &modelInstance{phase: starting, res: res, lastUsed: m.now}
+	i := &modelInstance{phase: starting, res: res, lastUsed: m.now, promised: !g.closed && g.promised() < g.want}
 	i.Instance = g.Starting(m.now, fmt.Sprint(g.version.Function, g.made), i, res)
 	g.all = append(g.all, i)
 }
 
 // evictable are the instances that may be evicted for g, in the order in which they
-// should go: the dying, then the idle ones of others by their last use, then by age.
+// should go: the dying, then the idle ones of others by their last use, then by age; the promised
+// ones last, and only for those who wait.
 func (m *model) evictable(g *modelGroup) (found []*modelInstance, mb int) {
 	for _, other := range m.groups {
 		for _, i := range other.all {
-			idle := other != g && i.phase == warm && i.leases == 0
+			idle := other != g && i.phase == warm && i.leases == 0 && (len(g.queue) > 0 || !i.promised)
 			if m.ledger[i.res] > 0 && (i.phase == dead || idle) {
 				found = append(found, i)
 				mb += m.ledger[i.res]
@@ -60,6 +61,12 @@ func (m *model) evictable(g *modelGroup) (found []*modelInstance, mb int) {
 	slices.SortStableFunc(found, func(a, b *modelInstance) int {
 		if dyingA, dyingB := a.phase == dead, b.phase == dead; dyingA != dyingB {
 			if dyingA {
+				return -1
+			}
+			return 1
+		}
+		if a.promised != b.promised {
+			if b.promised {
 				return -1
 			}
 			return 1
@@ -109,7 +116,7 @@ func (m *model) readyOne(g *modelGroup, i *modelInstance) {
 	out := i.Ready(m.now)
 	i.lastUsed = m.now
 	if g.closed {
-		i.phase = dead
+		i.phase, i.promised = dead, false
 		if !out.Destroy || len(out.Grants) > 0 {
 			m.t.Fatalf("ready in a drained group: %+v", out)
 		}
@@ -129,7 +136,7 @@ func (m *model) readyOne(g *modelGroup, i *modelInstance) {
 func (m *model) startFails(*rapid.T) {
 	g, i := m.some("instance", func(i *modelInstance) bool { return i.phase == starting })
 	out := i.StartFailed(m.now, Failure{Err: errors.New("init failed")})
-	i.phase = dead
+	i.phase, i.promised = dead, false
 	if !out.Destroy || len(out.Grants) > 0 {
 		m.t.Fatalf("after a failed start: %+v", out)
 	}
@@ -167,6 +174,18 @@ func (m *model) destroyOne(g *modelGroup, i *modelInstance) {
 	i.res.Release()
 	delete(m.ledger, i.res)
 	g.all = slices.DeleteFunc(g.all, func(a *modelInstance) bool { return a == i })
+	m.starts(g, g.Refill(m.now))
+}
+
+// provision changes the promise: the oldest instances keep it.
+func (m *model) provision(*rapid.T) {
+	g := m.group()
+	g.want = rapid.IntRange(0, 3).Draw(m.t, "provisioned")
+	n := g.Provision(m.now, g.want)
+	for i := len(g.all) - 1; i >= 0 && g.promised() > g.want; i-- {
+		g.all[i].promised = false
+	}
+	m.starts(g, n)
 }
 
 func (m *model) drain(*rapid.T) {
@@ -202,12 +221,35 @@ func (m *model) drainOne(g *modelGroup) {
 	}
 }
 
+// freezes checks that exactly those are frozen that have been idle long enough.
+func (m *model) freezes(g *modelGroup, frozen []*Instance) {
+	for _, f := range frozen {
+		at := slices.IndexFunc(g.avail, func(i *modelInstance) bool { return i.Instance == f })
+		if f.group != g.Group {
+			continue
+		}
+		if at < 0 {
+			m.t.Fatalf("%s is frozen although it does not serve", f.ID)
+		}
+		i := g.avail[at]
+		if i.leases > 0 || g.version.Config.NoFreeze || m.now.Before(i.lastUsed.Add(15*time.Second)) {
+			m.t.Fatalf("%s is frozen too early: %+v", i.ID, i)
+		}
+		g.avail, g.frozen = slices.Delete(g.avail, at, at+1), append(g.frozen, i)
+	}
+	for _, i := range g.avail {
+		if !g.version.Config.NoFreeze && i.leases == 0 && !m.now.Before(i.lastUsed.Add(15*time.Second)) {
+			m.t.Fatalf("%s is not frozen although idle since %v", i.ID, i.lastUsed)
+		}
+	}
+}
+
 func (m *model) timePasses(*rapid.T) {
 	m.now = m.now.Add(time.Duration(rapid.IntRange(1, 40_000).Draw(m.t, "ms")) * time.Millisecond)
 	exp := m.p.Expire(m.now)
 	for _, g := range m.groups {
 		for _, i := range g.all {
-			due := i.phase == warm && i.leases == 0 && !m.now.Before(i.lastUsed.Add(time.Minute))
+			due := i.phase == warm && i.leases == 0 && !i.promised && !m.now.Before(i.lastUsed.Add(time.Minute))
 			if due != slices.Contains(exp.Reaped, i.Instance) {
 				m.t.Fatalf("%s: reaped %v, want %v", i.ID, !due, due)
 			}
@@ -215,6 +257,7 @@ func (m *model) timePasses(*rapid.T) {
 				m.retire(g, i)
 			}
 		}
+		m.freezes(g, exp.Frozen)
 		for len(g.queue) > 0 && !m.now.Before(g.queue[0].since.Add(20*time.Second)) {
 			if len(exp.Refused) == 0 || !slices.ContainsFunc(exp.Refused, func(r Refusal) bool { return r.Waiter == &g.queue[0].Waiter }) {
 				m.t.Fatalf("%s: waiting since %v and not refused", g.version.Function, g.queue[0].since)

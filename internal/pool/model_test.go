@@ -26,6 +26,8 @@ type modelGroup struct {
 	*Group
 	queue   []*modelWaiter
 	avail   []*modelInstance // the last one serves next
+	frozen  []*modelInstance // the last one is thawed next, once avail is empty
+	want    int              // instances that were promised
 	all     []*modelInstance // that hold memory
 	pending int              // starts that were asked for and have not been begun
 	closed  bool
@@ -38,6 +40,7 @@ type modelInstance struct {
 	leases   int
 	seq      uint64
 	lastUsed time.Time
+	promised bool
 	res      *Reservation
 }
 
@@ -54,7 +57,7 @@ type modelWaiter struct {
 
 func newModel(t *rapid.T) *model {
 	m := &model{t: t, now: epoch, ledger: map[*Reservation]int{}, total: 1000}
-	m.p = New(Config{MemoryMB: m.total, QueueLength: 5, QueueTimeout: 20 * time.Second})
+	m.p = New(Config{MemoryMB: m.total, QueueLength: 5, QueueTimeout: 20 * time.Second, FreezeAfter: 15 * time.Second})
 	for _, v := range []*hearth.Version{
 		version("one", hearth.Exclusive, 1, 200),
 		version("three", hearth.Concurrent, 3, 300),
@@ -62,6 +65,7 @@ func newModel(t *rapid.T) *model {
 		version("huge", hearth.Exclusive, 1, 1001),
 	} {
 		v.Config.KeepAlive = time.Minute
+		v.Config.NoFreeze = v.Function == "big"
 		m.groups = append(m.groups, &modelGroup{Group: m.p.Group(v)})
 	}
 	return m
@@ -105,6 +109,14 @@ func (m *model) answered(g *modelGroup, w *Waiter) *modelWaiter {
 
 // leased checks that the pool chose the instance that the model would have chosen.
 func (m *model) leased(g *modelGroup, l Lease, cold bool) {
+	thaw := len(g.avail) == 0 && len(g.frozen) > 0
+	if thaw {
+		last := len(g.frozen) - 1
+		g.avail, g.frozen = append(g.avail, g.frozen[last]), g.frozen[:last]
+	}
+	if l.Thaw != thaw {
+		m.t.Fatalf("%s: lease says thaw=%v, want %v", g.version.Function, l.Thaw, thaw)
+	}
 	if len(g.avail) == 0 {
 		m.t.Fatalf("%s: a lease although no slot is free", g.version.Function)
 	}
@@ -134,11 +146,23 @@ func (m *model) granted(g *modelGroup, grant Grant, cold bool) {
 
 func (m *model) starts(g *modelGroup, n int) {
 	for range n {
-		if starting := g.pending + g.in(starting); starting*g.slots >= len(g.queue) {
+		if starting := g.pending + g.in(starting); starting*g.slots >= len(g.queue) && g.lacking() <= 0 {
 			m.t.Fatalf("%s: a start for %d waiting although %d with %d slots each are starting", g.version.Function, len(g.queue), starting, g.slots)
 		}
 		g.pending++
 	}
+}
+
+// lacking is how many starts the promise needs beside those that were asked for.
+func (g *modelGroup) lacking() int { return g.want - g.promised() - g.pending }
+
+func (g *modelGroup) promised() (n int) {
+	for _, i := range g.all {
+		if i.promised {
+			n++
+		}
+	}
+	return n
 }
 
 func (g *modelGroup) in(p phase) (n int) {
@@ -169,7 +193,8 @@ func (m *model) failed(g *modelGroup, out Outcome) {
 
 func (m *model) retire(g *modelGroup, i *modelInstance) {
 	g.avail = slices.DeleteFunc(g.avail, func(a *modelInstance) bool { return a == i })
-	i.phase = draining
+	g.frozen = slices.DeleteFunc(g.frozen, func(a *modelInstance) bool { return a == i })
+	i.phase, i.promised = draining, false
 	if i.leases == 0 {
 		i.phase = dead
 	}
@@ -179,7 +204,7 @@ func (m *model) acquire(*rapid.T) {
 	g := m.group()
 	w := &modelWaiter{since: m.now}
 	w.Value = w
-	free := len(g.avail) > 0
+	free := len(g.avail)+len(g.frozen) > 0
 	lease, start, err := g.Acquire(m.now, &w.Waiter)
 	switch {
 	case err != nil:
@@ -269,14 +294,21 @@ func (m *model) check(*rapid.T) {
 			if i.phase == warm && i.leases > 0 {
 				state = hearth.Busy
 			}
+			if slices.Contains(g.frozen, i) {
+				state = hearth.Frozen
+			}
+			if i.Frozen() != (state == hearth.Frozen) || i.Provisioned() != i.promised {
+				m.t.Fatalf("%s is %s and promised=%v, want %s and %v", i.ID, i.Info().State, i.Provisioned(), state, i.promised)
+			}
 			if info := i.Info(); info.State != state || info.InFlight != i.leases || info.Invocations != i.seq {
 				m.t.Fatalf("%s is %+v, want %s with %d leases", i.ID, info, state, i.leases)
 			}
 		}
+		m.checkPromise(g)
 		if len(g.queue) == 0 {
 			continue
 		}
-		if len(g.avail) > 0 {
+		if len(g.avail)+len(g.frozen) > 0 {
 			m.t.Fatalf("%s: somebody waits although a slot is free", g.version.Function)
 		}
 		// Nobody waits for ever: the next look comes no later than the head's time is up.
@@ -287,6 +319,19 @@ func (m *model) check(*rapid.T) {
 	}
 	if stats.Instances != instances || stats.InFlight != leases || stats.Waiting != waiting {
 		m.t.Fatalf("stats are %+v, want %d instances, %d leases, %d waiting", stats, instances, leases, waiting)
+	}
+}
+
+// checkPromise: whatever a promise lacks is on its way, or will be looked at in time.
+func (m *model) checkPromise(g *modelGroup) {
+	if p := g.Provisioned(); p.Want != g.want || p.Have != g.promised() || g.promised() > g.want {
+		m.t.Fatalf("%s: the promise is %+v, want %d of %d", g.version.Function, p, g.promised(), g.want)
+	}
+	if g.lacking() <= 0 || g.closed || g.pending+g.in(starting) > 0 {
+		return
+	}
+	if next, ok := m.p.NextExpiry(); !ok || next.After(m.now.Add(maxBackoff)) {
+		m.t.Fatalf("%s: nobody fills the promise", g.version.Function)
 	}
 }
 
@@ -332,6 +377,7 @@ func TestAgainstModel(t *testing.T) {
 			"lost":       m.lost,
 			"destroy":    m.destroy,
 			"drain":      m.drain,
+			"provision":  m.provision,
 			"timePasses": m.timePasses,
 			"":           m.check,
 		})

@@ -30,6 +30,14 @@ const (
 	// startsAtOnce bounds how many starts one decision asks for. The next decision
 	// asks for more.
 	startsAtOnce = 8
+	// refillRetry bounds the pause before provisioned instances are tried again for
+	// which there was no memory.
+	refillRetry = 5 * time.Second
+	// promiseLook is how often at least a provisioned instance is looked at.
+	promiseLook = time.Minute
+	// steady is how long a provisioned instance must have lived for its end to be
+	// bad luck, and not a habit.
+	steady = time.Minute
 	// closedGrace is how long a drained version is remembered, so that invocations that
 	// resolved it just before are turned away instead of starting old code again.
 	closedGrace = time.Minute
@@ -48,10 +56,16 @@ func backoff(failures int) time.Duration {
 }
 
 // evictBefore orders instances for eviction: memory that is being freed anyway first,
-// then the least recently used. Ties go by age, so that equal histories end equal.
+// provisioned ones last, and among equals the least recently used. Ties go by age, so that equal histories end equal.
 func evictBefore(a, b candidate) int {
 	if a.dying != b.dying {
 		if a.dying {
+			return -1
+		}
+		return 1
+	}
+	if a.promised != b.promised {
+		if b.promised {
 			return -1
 		}
 		return 1

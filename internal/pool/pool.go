@@ -20,6 +20,8 @@ type Config struct {
 	// QueueTimeout is how long an invocation may wait; default 30 s. It should be
 	// longer than an init may take.
 	QueueTimeout time.Duration
+	// FreezeAfter is how long an instance is idle before it is frozen; 0 means never.
+	FreezeAfter time.Duration
 	// Order is Stack unless somebody wants to see why.
 	Order Order
 }
@@ -40,6 +42,7 @@ type Pool struct {
 	made       uint64     // groups so far
 	closed     bool
 	reservedMB int
+	spareMB    int      // charged for sandboxes that wait, besides
 	past       Counters // of groups that are gone
 }
 
@@ -79,6 +82,9 @@ func (p *Pool) Group(v *hearth.Version) *Group {
 		memoryMB:  max(v.Config.MemoryMB, 1),
 		keepAlive: v.Config.KeepAlive,
 		closed:    p.closed,
+	}
+	if !v.Config.NoFreeze {
+		g.freezeAfter = p.cfg.FreezeAfter
 	}
 	if g.keepAlive == 0 {
 		g.keepAlive = hearth.DefaultKeepAlive
@@ -159,6 +165,8 @@ type Counters struct {
 	Starts    uint64 // instances asked for
 	Reaped    uint64
 	Evicted   uint64
+	Frozen    uint64 // times that an instance was frozen
+	Thawed    uint64 // of those, times that an invocation had it thawed
 }
 
 func (c *Counters) add(d *Counters) {
@@ -169,6 +177,8 @@ func (c *Counters) add(d *Counters) {
 	c.Starts += d.Starts
 	c.Reaped += d.Reaped
 	c.Evicted += d.Evicted
+	c.Frozen += d.Frozen
+	c.Thawed += d.Thawed
 }
 
 // Stats is the pool at a glance.
@@ -176,6 +186,7 @@ type Stats struct {
 	Counters
 	Instances  int // that hold memory
 	Starting   int
+	FrozenNow  int // that stand still
 	InFlight   int
 	Waiting    int
 	MemoryMB   int
@@ -193,6 +204,7 @@ func (p *Pool) Stats() Stats {
 		s.add(&g.count)
 		s.Instances += len(g.instances)
 		s.Starting += g.starting
+		s.FrozenNow += g.frozen.len
 		s.InFlight += g.inFlight
 		s.Waiting += g.queue.len
 		g.mu.Unlock()

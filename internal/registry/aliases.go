@@ -83,7 +83,7 @@ func (r *Registry) UpdateAlias(ctx context.Context, name, alias string, u AliasU
 	})
 }
 
-// DeleteAlias removes an alias; the version stays. Errors are *hearth.Error; for an
+// DeleteAlias removes an alias with its provisioned concurrency; the version stays. Errors are *hearth.Error; for an
 // alias that is not there ErrNotFound.
 func (r *Registry) DeleteAlias(ctx context.Context, name, alias string) error {
 	_, err := r.changeAlias(ctx, name, alias, func(f *hearth.Function, i int) error {
@@ -91,6 +91,7 @@ func (r *Registry) DeleteAlias(ctx context.Context, name, alias string) error {
 			return r.noAlias(name, alias)
 		}
 		f.Aliases = slices.Delete(f.Aliases, i, i+1)
+		f.Provision(alias, 0, now())
 		return nil
 	})
 	return err

@@ -290,6 +290,7 @@ func equal(a, b *hearth.Function) bool {
 		same(a.Reserved, b.Reserved) &&
 		same(a.URL, b.URL) &&
 		slices.Equal(a.Routes, b.Routes) &&
+		slices.Equal(a.Provisioned, b.Provisioned) &&
 		slices.EqualFunc(a.Triggers, b.Triggers, hearth.Trigger.Equal) &&
 		a.Async.Equal(b.Async)
 }

@@ -89,8 +89,8 @@ func (r *Registry) publish(ctx context.Context, f *hearth.Function, description 
 	return true, nil
 }
 
-// DeleteVersion removes a published version and, unless another has the same, its
-// code. It fails with ErrConflict while an alias leads to the version. When it
+// DeleteVersion removes a published version with its provisioned concurrency and,
+// unless another has the same, its code. It fails with ErrConflict while an alias leads to the version. When it
 // returns the removal is durable. The error is a *hearth.Error.
 func (r *Registry) DeleteVersion(ctx context.Context, name, number string) error {
 	_, err := r.change(ctx, name, func(old *hearth.Function) (*hearth.Function, error) {
@@ -105,6 +105,7 @@ func (r *Registry) DeleteVersion(ctx context.Context, name, number string) error
 		}
 		next := old.Clone()
 		next.Versions = slices.DeleteFunc(next.Versions, func(v *hearth.Version) bool { return v.Number == number })
+		next.Provision(number, 0, now())
 		return next, nil
 	})
 	return err

@@ -48,6 +48,48 @@ func lead(to hearth.Route) AliasUpdate {
 	return AliasUpdate{Route: func(hearth.Alias) (hearth.Route, error) { return to, nil }}
 }
 
+// TestProvisionedGoesAlong: provisioned concurrency survives a restart and publishing,
+// and goes with its alias or version.
+func TestProvisionedGoesAlong(t *testing.T) {
+	n := startNode(t)
+	n.create("f", "one")
+	n.publish("f")
+	n.alias("f", "prod", hearth.Route{Version: "1"})
+	n.alias("f", "test", hearth.Route{Version: hearth.Latest})
+	want := map[string]int{hearth.Latest: 1, "1": 2, "prod": 3, "test": 4}
+	if _, err := n.Update(testContext(t), "f", Update{Edit: func(f *hearth.Function) error {
+		for qualifier, executions := range want {
+			f.Provision(qualifier, executions, now())
+		}
+		return nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	n.restart()
+	if _, err := n.Update(testContext(t), "f", Update{Zip: []byte("two"), Publish: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.DeleteAlias(testContext(t), "f", "prod"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.DeleteVersion(testContext(t), "f", "1"); err != nil {
+		t.Fatal(err)
+	}
+	delete(want, "1")
+	delete(want, "prod")
+	f, err := n.Get("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, p := range f.Provisioned {
+		got[p.Qualifier] = p.Executions
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 // TestVersionsStay: a version is what the function was, for ever, and $LATEST's
 // instances are not its own.
 func TestVersionsStay(t *testing.T) {

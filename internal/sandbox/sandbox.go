@@ -65,6 +65,7 @@ type Isolation struct {
 	Pids       bool
 	CPU        bool // processor share proportional to memory
 	Syscalls   bool // seccomp
+	Freeze     bool // its sandboxes are Freezers
 }
 
 // Driver makes sandboxes. Its methods may be called from many goroutines.

@@ -117,10 +117,13 @@ func (q *Queue) Publish(ctx context.Context, m Message) (uint64, error) {
 }
 
 // PublishOnce is Publish, and tells whether a message of m.Once was there already: then
-// this one was not stored.
-func (q *Queue) PublishOnce(ctx context.Context, m Message) (duplicate bool, err error) {
+// this one was not stored, and the number is that of the other.
+func (q *Queue) PublishOnce(ctx context.Context, m Message) (seq uint64, duplicate bool, err error) {
 	ack, err := q.publish(ctx, m)
-	return err == nil && ack.Duplicate, err
+	if err != nil {
+		return 0, false, err
+	}
+	return ack.Sequence, ack.Duplicate, nil
 }
 
 func (q *Queue) publish(ctx context.Context, m Message) (*jetstream.PubAck, error) {
@@ -219,6 +222,16 @@ func (q *Queue) Counts(ctx context.Context, key string) (map[string]uint64, erro
 	return counts, nil
 }
 
+// First is the sequence number of the oldest message of all lines; messages before it
+// are gone. In an empty queue it is that of the next one.
+func (q *Queue) First(ctx context.Context) (uint64, error) {
+	info, err := q.stream.Info(ctx)
+	if err != nil {
+		return 0, wrap(err, "store: read queue %s", q.name)
+	}
+	return info.State.FirstSeq, nil
+}
+
 // Bytes is how much all messages of the queue take on disk.
 func (q *Queue) Bytes(ctx context.Context) (uint64, error) {
 	info, err := q.stream.Info(ctx)
@@ -233,28 +246,32 @@ func (q *Queue) Bytes(ctx context.Context) (uint64, error) {
 // when the engine has taken it, whoever subscribes then gets it, and that may be
 // nobody. Headers may be nil.
 func (s *Store) Send(ctx context.Context, subject string, data []byte, headers map[string]string) (stored bool, err error) {
-	if len(data) > int(s.nc.MaxPayload())-messageOverhead {
-		return false, fmt.Errorf("store: send to %s: %w: %d bytes", subject, ErrTooLarge, len(data))
-	}
 	if err := s.room(len(data)); err != nil {
 		return false, err
+	}
+	return send(ctx, s.nc, s.js, subject, data, headers)
+}
+
+func send(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, subject string, data []byte, headers map[string]string) (stored bool, err error) {
+	if len(data) > int(nc.MaxPayload())-messageOverhead {
+		return false, fmt.Errorf("store: send to %s: %w: %d bytes", subject, ErrTooLarge, len(data))
 	}
 	m := nats.NewMsg(subject)
 	m.Data = data
 	for k, v := range headers {
 		m.Header.Set(k, oneLine(v))
 	}
-	_, err = s.js.StreamNameBySubject(ctx, subject)
+	_, err = js.StreamNameBySubject(ctx, subject)
 	switch {
 	case err == nil:
-		_, err = s.js.PublishMsg(ctx, m)
+		_, err = js.PublishMsg(ctx, m)
 		stored = err == nil
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		// A subscriber would take a request for an acknowledgement for one of its own.
-		if err = s.nc.PublishMsg(m); err == nil {
+		if err = nc.PublishMsg(m); err == nil {
 			ctx, cancel := context.WithTimeout(ctx, callTimeout)
 			defer cancel()
-			err = s.nc.FlushWithContext(ctx)
+			err = nc.FlushWithContext(ctx)
 		}
 	}
 	return stored, wrap(err, "store: send to %s", subject)

@@ -243,7 +243,7 @@ func TestLargeMessages(t *testing.T) {
 func TestPublishOnce(t *testing.T) {
 	q := openQueue(t, openIn(t, t.TempDir()), WorkQueue)
 	for _, want := range []bool{false, true, true} {
-		if duplicate, err := q.PublishOnce(testContext(t), Message{Key: "a", Once: "id"}); err != nil || duplicate != want {
+		if _, duplicate, err := q.PublishOnce(testContext(t), Message{Key: "a", Once: "id"}); err != nil || duplicate != want {
 			t.Errorf("duplicate %v, %v, want %v", duplicate, err, want)
 		}
 	}

@@ -42,14 +42,14 @@ func serverOptions(dir string) *server.Options {
 }
 
 // startServer blocks until the engine is ready. On an error nothing runs.
-func startServer(dir string, logger *slog.Logger) (*server.Server, error) {
-	srv, err := server.NewServer(serverOptions(dir))
+func startServer(options *server.Options, logger *slog.Logger) (*server.Server, error) {
+	srv, err := server.NewServer(options)
 	if err != nil {
 		return nil, fmt.Errorf("store: engine: %w", err)
 	}
 	words := &serverLog{logger: logger}
 	srv.SetLoggerV2(words, logger.Enabled(context.Background(), slog.LevelDebug), false, false)
-	srv.Start() // returns at once: there is nothing to accept
+	srv.Start() // returns when it has begun to listen, if it does
 	err = words.fatal()
 	if err == nil && !srv.ReadyForConnections(startTimeout) {
 		err = fmt.Errorf("not ready after %s", startTimeout)
@@ -60,7 +60,7 @@ func startServer(dir string, logger *slog.Logger) (*server.Server, error) {
 	if err != nil {
 		srv.Shutdown()
 		srv.WaitForShutdown()
-		return nil, fmt.Errorf("store: the engine in %s does not start: %w", dir, err)
+		return nil, fmt.Errorf("store: the engine in %s does not start: %w", options.StoreDir, err)
 	}
 	return srv, nil
 }

@@ -95,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 		if s.lock, err = lockDir(cfg.Dir); err != nil {
 			return nil, err
 		}
-		if s.srv, err = startServer(cfg.Dir, cfg.Logger); err != nil {
+		if s.srv, err = startServer(serverOptions(cfg.Dir), cfg.Logger); err != nil {
 			return nil, err
 		}
 	}

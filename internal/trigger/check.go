@@ -7,11 +7,14 @@ import (
 	"hearth/internal/trigger/schedule"
 )
 
-// Check validates a trigger, its schedule included. The error is a *hearth.Error with
+// Check validates a trigger, its schedule or subject included. The error is a *hearth.Error with
 // ErrInvalid.
 func Check(t *hearth.Trigger) error {
 	if err := t.Validate(); err != nil {
 		return err
+	}
+	if t.NATS != nil {
+		return nil
 	}
 	s, err := parse(t)
 	if err != nil {

@@ -108,10 +108,11 @@ func (s *Service) reconcile(ctx context.Context, name string) {
 	}
 }
 
-// entryOf is the entry of a declared trigger, nil while it is disabled. The due time
+// entryOf is the entry of a declared trigger, nil if it has no schedule or is
+// disabled. The due time
 // stays if the schedule does.
 func (s *Service) entryOf(f *hearth.Function, t hearth.Trigger, old *entry) *entry {
-	if t.Disabled {
+	if t.Disabled || t.NATS != nil {
 		return nil
 	}
 	parsed, err := parse(&t)

@@ -11,14 +11,21 @@ import (
 	"hearth/internal/hearth"
 )
 
+// What every function's environment begins with.
+const (
+	searchPath = "/usr/local/bin:/usr/bin:/bin:/opt/bin"
+	locale     = "C.UTF-8"
+	timeZone   = ":UTC"
+)
+
 // environment is what the handler sees: Lambda's own variables and the owner's.
 // Lambda's names are reserved, so the owner's cannot hide them (Lambda API).
 func (w *Worker) environment(v *hearth.Version, instance, stream string, place place) map[string]string {
 	c := &v.Config
 	env := map[string]string{
-		"PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
-		"LANG": "C.UTF-8",
-		"TZ":   ":UTC",
+		"PATH": searchPath,
+		"LANG": locale,
+		"TZ":   timeZone,
 		"HOME": place.tmp,
 	}
 	maps.Copy(env, c.Env)

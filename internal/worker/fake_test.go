@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ type machine struct {
 }
 
 func (m *machine) Name() string                         { return "scripted" }
-func (m *machine) Isolation() sandbox.Isolation         { return sandbox.Isolation{} }
+func (m *machine) Isolation() sandbox.Isolation         { return sandbox.Isolation{Freeze: true} }
 func (m *machine) Recover(context.Context) (int, error) { return 0, nil }
 func (m *machine) Close() error                         { return nil }
 
@@ -87,6 +88,11 @@ type box struct {
 	out     *os.File
 	tasks   sync.WaitGroup
 
+	still   sync.RWMutex // held while it is frozen
+	freezes atomic.Int64
+	thaws   atomic.Int64
+	init    atomic.Value // what it was told
+
 	once sync.Once
 	done chan struct{}
 	how  sandbox.Exit
@@ -104,6 +110,21 @@ func (b *box) TmpDir() string        { return "/tmp" }
 func (b *box) Stats() (sandbox.Stats, error) {
 	return sandbox.Stats{MemoryBytes: 10 << 20, PeakMemoryBytes: 20 << 20}, nil
 }
+
+func (b *box) Freeze() error {
+	b.still.Lock()
+	b.freezes.Add(1)
+	return nil
+}
+
+func (b *box) Thaw() error {
+	b.thaws.Add(1)
+	b.still.Unlock()
+	return nil
+}
+
+// frozen tells whether it stands still now.
+func (b *box) frozen() bool { return b.freezes.Load() > b.thaws.Load() }
 
 func (b *box) Destroy(context.Context) error {
 	b.exit(sandbox.Exit{Code: 137, Signal: syscall.SIGKILL})
@@ -158,6 +179,8 @@ func (b *box) next() frame {
 	if _, err := io.ReadFull(b.shim, f.body); err != nil {
 		return frame{}
 	}
+	b.still.RLock() // what has been read while it was frozen was not read at all
+	defer b.still.RUnlock()
 	return f
 }
 
@@ -175,6 +198,7 @@ func (b *box) serve(handle func(f frame)) {
 			b.exit(sandbox.Exit{})
 			return
 		case frameInit:
+			b.init.Store(string(f.body))
 			b.send(frame{kind: frameReady, body: []byte(`{}`)})
 		case frameInvoke:
 			handle(f)
@@ -201,7 +225,7 @@ func newWorker(t *testing.T, m *machine, edit func(*Config)) *Worker {
 	cfg := Config{
 		MemoryMB: 1024, Region: hearth.DefaultRegion, Account: hearth.DefaultAccount, ShimDir: dir,
 		Interpreters: map[string]string{hearth.LangNode: "/bin/node"}, Driver: m, Code: noCode{dir},
-		Logs: log, Loop: looptest.New(t), Events: events.New(), Log: slog.New(slog.DiscardHandler),
+		Logs: log, Loops: looptest.Group(t), Events: events.New(), Log: slog.New(slog.DiscardHandler),
 	}
 	if edit != nil {
 		edit(&cfg)

@@ -48,6 +48,7 @@ type instance struct {
 	conn        *link.Conn
 	outputRead  chan struct{} // closed when the reader of sb.Output has ended
 	releaseCode func()
+	blank       *blank // the sandbox that it will have, if one waited
 	initTook    time.Duration
 
 	lastWords lastWords // of the processes' own output
@@ -55,6 +56,8 @@ type instance struct {
 	up      atomic.Bool // sb is set
 	sampled atomic.Int64
 	peak    atomic.Int64
+
+	frost frost
 
 	stopOnce sync.Once
 	stop     chan struct{} // closed when somebody wants the instance gone
@@ -67,11 +70,16 @@ type instance struct {
 	gone chan struct{} // closed when nothing is left of it
 }
 
-func newInstance(v *hearth.Version) *instance {
+// newInstance begins an instance of v, in a sandbox that waited if it is not nil: the
+// name of the one is the name of the other.
+func newInstance(v *hearth.Version, b *blank) *instance {
 	inst := &instance{
-		id: hearth.NewInstanceID(), version: v,
+		id: hearth.NewInstanceID(), version: v, blank: b,
 		stop: make(chan struct{}), hard: make(chan struct{}),
 		died: make(chan struct{}), gone: make(chan struct{}), outputRead: make(chan struct{}),
+	}
+	if b != nil {
+		inst.id = b.id
 	}
 	inst.stream = logStream(v, inst.id, time.Now())
 	return inst
@@ -183,6 +191,7 @@ func (l *lastWords) have(text string) bool {
 func (inst *instance) outlive() (byItself bool) {
 	select {
 	case <-inst.stop:
+		inst.thawForGood()
 		inst.leave()
 		inst.end.reason, inst.end.exit = inst.why, inst.exit()
 		return false
@@ -250,6 +259,9 @@ func waitAtMost(done <-chan struct{}, limit time.Duration) {
 func (inst *instance) remove(w *Worker) {
 	if inst.conn != nil {
 		inst.conn.Close()
+	}
+	if inst.blank != nil { // it never became the instance's
+		w.blanks.remove(inst.blank)
 	}
 	if inst.sb != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), destroyTimeout)

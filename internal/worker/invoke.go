@@ -100,6 +100,9 @@ func (c *call) acquire(now time.Time) {
 	w, group, patience, ctx := c.w, c.w.pool.Group(c.inv.Version), c.patience, c.inv.Context
 	for {
 		lease, start, err := group.Acquire(now, &c.waiter)
+		if lease.Thaw {
+			w.thaw(lease.Instance)
+		}
 		switch {
 		case err != nil:
 			c.refused(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -22,13 +23,15 @@ func (w *Worker) start(g *pool.Group) {
 // live is an instance's whole life: memory, sandbox, init, service, death, removal.
 func (w *Worker) live(g *pool.Group) {
 	leave := w.gates.enter(g)
-	res, err := w.reserve(g)
+	blank := w.blanks.take(g.Version())
+	res, err := w.reserve(g, blank)
 	if err != nil {
+		w.blanks.give(blank)
 		leave()
 		w.aborted(g, err)
 		return
 	}
-	inst := newInstance(g.Version())
+	inst := newInstance(g.Version(), blank)
 	inst.log = w.cfg.Logs.Open(inst.version.Function, inst.id)
 	inst.pooled = g.Starting(time.Now(), inst.id, inst, res)
 	w.emit(inst, "instance.starting", "", "")
@@ -43,6 +46,9 @@ func (w *Worker) live(g *pool.Group) {
 	w.emit(inst, "instance.dead", inst.end.reason, "")
 	res.Release()
 	close(inst.gone)
+	for range g.Refill(time.Now()) {
+		w.start(g)
+	}
 	w.poke()
 }
 
@@ -83,15 +89,16 @@ func (gs *gates) enter(g *pool.Group) (leave func()) {
 }
 
 // reserve holds the memory for one more instance, and waits until the instances that
-// had to make room are gone.
-func (w *Worker) reserve(g *pool.Group) (*pool.Reservation, error) {
+// had to make room are gone. A blank sandbox that becomes the instance brings the memory
+// that it has.
+func (w *Worker) reserve(g *pool.Group, blank *blank) (*pool.Reservation, error) {
 	// Who resolved a name just before an update may have made a group that the update
 	// did not see.
 	if v := g.Version(); w.cfg.InUse != nil && !w.cfg.InUse(v) {
 		destroy, moved := g.Drain(time.Now())
 		w.ended(destroy, moved, errMoved)
 	}
-	res, victims, err := w.pool.Reserve(g)
+	res, victims, err := w.claim(g, blank)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +109,16 @@ func (w *Worker) reserve(g *pool.Group) (*pool.Reservation, error) {
 		<-v.Value.(*instance).gone
 	}
 	return res, nil
+}
+
+// claim takes the memory from the sandboxes that wait before it takes any from instances.
+func (w *Worker) claim(g *pool.Group, blank *blank) (*pool.Reservation, []*pool.Instance, error) {
+	if blank == nil {
+		w.blanks.shed(w.pool.Crowded(g, nil))
+		return w.pool.Reserve(g)
+	}
+	w.blanks.shed(w.pool.Crowded(g, blank.spare))
+	return w.pool.ReserveOver(g, blank.spare)
 }
 
 // aborted tells the pool that a start did not take place.
@@ -208,10 +225,26 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 		return fmt.Errorf("get the code: %w", err)
 	}
 	inst.releaseCode = release
-	inside := w.inside(codeDir)
+	sb := w.adopt(ctx, inst, codeDir)
+	if sb == nil {
+		if sb, err = w.newSandbox(ctx, inst, language, interpreter, codeDir); err != nil {
+			return fmt.Errorf("start the sandbox: %w", err)
+		}
+	}
+	inst.sb = sb
+	w.tasks.Go(inst.readOutput)
+	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog, Loop: w.cfg.Loops.Next()})
+	inst.up.Store(true)
+	return nil
+}
+
+// newSandbox makes a sandbox from nothing. If there is no room for it on the disk, those
+// that wait for functions go, and it tries again.
+func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, interpreter, codeDir string) (sandbox.Sandbox, error) {
 	w.starts <- struct{}{} // making a sandbox keeps processors busy
 	defer func() { <-w.starts }()
-	sb, err := w.cfg.Driver.Start(ctx, sandbox.Spec{
+	v, inside := inst.version, w.inside(codeDir)
+	spec := sandbox.Spec{
 		ID:       inst.id,
 		Args:     shim.Command(language, interpreter, v.Config.MemoryMB, inside.shim),
 		Env:      pairs(w.environment(v, inst.id, inst.stream, inside)),
@@ -220,15 +253,13 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 		MemoryMB: v.Config.MemoryMB,
 		CPUs:     float64(v.Config.MemoryMB) / hearth.MBPerCPU,
 		TmpMB:    v.Config.TmpMB,
-	})
-	if err != nil {
-		return fmt.Errorf("start the sandbox: %w", err)
 	}
-	inst.sb = sb
-	w.tasks.Go(inst.readOutput)
-	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog, Loop: w.cfg.Loop})
-	inst.up.Store(true)
-	return nil
+	sb, err := w.cfg.Driver.Start(ctx, spec)
+	if hearth.CodeOf(err) == hearth.ErrCapacity {
+		w.blanks.shed(math.MaxInt)
+		sb, err = w.cfg.Driver.Start(ctx, spec)
+	}
+	return sb, err
 }
 
 // inside is where things will be, seen from within the sandbox.
@@ -255,8 +286,12 @@ func (w *Worker) initialise(ctx context.Context, inst *instance) error {
 		return w.initFailed(inst, err)
 	}
 	v, seen := inst.version, place{code: inst.sb.CodeDir(), shim: w.inside("").shim, tmp: inst.sb.TmpDir()}
+	env := w.environment(v, inst.id, inst.stream, seen)
+	if inst.pooled.Provisioned() {
+		env[initType] = initProvisioned
+	}
 	err := inst.conn.Init(ctx, link.Init{
-		Handler: v.Config.Handler, Dialect: v.Config.Dialect.Name(), TaskRoot: seen.code, Env: w.environment(v, inst.id, inst.stream, seen),
+		Handler: v.Config.Handler, Dialect: v.Config.Dialect.Name(), TaskRoot: seen.code, Env: env,
 		Model: v.Config.Model, Slots: v.Config.Slots(), Function: v.Function, Version: v.Number,
 		MemoryMB: v.Config.MemoryMB, ARN: hearth.FunctionARN(w.cfg.Region, w.cfg.Account, v.Function, ""), LogGroup: logGroup(v.Function), LogStream: inst.stream,
 		MaxResponseBytes: hearth.MaxPayloadBytes,

@@ -31,7 +31,7 @@ type EventSink interface {
 	Emit(hearth.Event)
 }
 
-// Config of a Worker. Driver, Code, Logs, Events, Loop, ShimDir and Interpreters are needed.
+// Config of a Worker. Driver, Code, Logs, Events, Loops, ShimDir and Interpreters are needed.
 type Config struct {
 	MemoryMB     int // that instances may reserve altogether
 	QueueLength  int // of one version; the pool's default when 0
@@ -46,10 +46,15 @@ type Config struct {
 	Events       EventSink
 	Log          *slog.Logger
 	InitTimeout  time.Duration // hearth.InitTimeout when 0
-	Loop         *loop.Loop    // reads what the instances send
+	Loops        *loop.Group   // read what the instances send
+	// FreezeAfter is how long an instance is idle before it is frozen; 0 means never.
+	// It means nothing to a driver whose sandboxes cannot be.
+	FreezeAfter time.Duration
 	// InUse tells whether any name still stands for a version; nil means always. It is
 	// asked before an instance is started.
 	InUse func(*hearth.Version) bool
+	// Prewarming says which sandboxes wait for functions, from Prewarm on.
+	Prewarming Prewarming
 }
 
 // Worker serves invocations with instances on this node.
@@ -62,6 +67,7 @@ type Worker struct {
 	wake    chan struct{} // the expiry loop must look again
 	program program
 	calls   sync.Pool // of *call
+	blanks  *blanks
 
 	ctx    context.Context // ends when Close gives up waiting
 	cancel context.CancelFunc
@@ -72,8 +78,8 @@ type Worker struct {
 
 // New makes a Worker and starts its expiry loop. The caller must Close it.
 func New(cfg Config) (*Worker, error) {
-	if cfg.Driver == nil || cfg.Code == nil || cfg.Logs == nil || cfg.Events == nil || cfg.Loop == nil {
-		return nil, errors.New("worker: driver, code, logs, events and a loop are needed")
+	if cfg.Driver == nil || cfg.Code == nil || cfg.Logs == nil || cfg.Events == nil || cfg.Loops == nil {
+		return nil, errors.New("worker: driver, code, logs, events and loops are needed")
 	}
 	if cfg.InitTimeout == 0 {
 		cfg.InitTimeout = hearth.InitTimeout
@@ -87,15 +93,20 @@ func New(cfg Config) (*Worker, error) {
 	if err := shim.Write(cfg.ShimDir); err != nil {
 		return nil, err
 	}
+	if !cfg.Driver.Isolation().Freeze {
+		cfg.FreezeAfter = 0
+	}
 	atOnce := max(4, 2*runtime.NumCPU())
 	w := &Worker{
 		cfg: cfg,
 		pool: pool.New(pool.Config{
 			MemoryMB: cfg.MemoryMB, QueueLength: cfg.QueueLength, QueueTimeout: cfg.QueueTimeout,
+			FreezeAfter: cfg.FreezeAfter,
 		}),
 		starts: make(chan struct{}, atOnce),
 		wake:   make(chan struct{}, 1),
 	}
+	w.blanks = newBlanks(w, cfg.Prewarming)
 	w.gates = gates{width: atOnce, open: map[*pool.Group]*gate{}}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.tasks.Go(w.expire)
@@ -142,6 +153,9 @@ func (w *Worker) expire() {
 func (w *Worker) carryOut(exp pool.Expired) {
 	for _, inst := range exp.Reaped {
 		w.destroy(inst)
+	}
+	for _, inst := range exp.Frozen {
+		w.conform(inst.Value.(*instance))
 	}
 	for _, r := range exp.Refused {
 		answer(r.Waiter, grant{err: r.Err})

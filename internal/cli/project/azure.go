@@ -20,14 +20,19 @@ import (
 const hostFile = "host.json"
 
 // azure reads an Azure app: host.json for all functions, and for each a folder with a
-// function.json (the v1 to v3 model), or a package with app.http(…) (v4).
+// function.json (Node's models v1 to v3, Python's v1), a package with app.http(…) (Node's
+// v4), or a function_app.py with decorators (Python's v2).
 type azure struct {
-	dir  string
-	o    Options
-	p    *Project
-	host Function // what host.json says about every function
-	env  map[string]string
+	dir    string
+	o      Options
+	p      *Project
+	host   Function // what host.json says about every function
+	prefix string   // of the paths of HTTP functions
+	env    map[string]string
 }
+
+// service is the SERVICE in /http/SERVICE/path.
+func (a *azure) service() string { return a.p.Service }
 
 func readAzure(dir string, o Options) (*Project, error) {
 	folders, err := azureFolders(o.Folder)
@@ -35,11 +40,12 @@ func readAzure(dir string, o Options) (*Project, error) {
 		return nil, err
 	}
 	main, v4 := azurePackage(o.Folder)
-	if !isFile(o.Folder, hostFile) && len(folders) == 0 && !v4 {
+	v2 := azureDecorated(o.Folder)
+	if !isFile(o.Folder, hostFile) && len(folders) == 0 && !v4 && !v2 {
 		return nil, nil
 	}
-	a := &azure{dir: dir, o: o, p: &Project{Vendor: string(hearth.Azure), Complete: true, File: hostFile,
-		Exclude: []string{"/local.settings.json", "/.vscode/", "/.funcignore"}}}
+	a := &azure{dir: dir, o: o, prefix: usualPrefix, p: &Project{Vendor: string(hearth.Azure), Complete: true, File: hostFile, Service: appName(dir),
+		Exclude: []string{"/local.settings.json", "/.vscode/", "/.funcignore", "/.venv/", "/.python_packages/"}}}
 	if err := a.readHost(); err != nil {
 		return nil, err
 	}
@@ -55,9 +61,16 @@ func readAzure(dir string, o Options) (*Project, error) {
 		a.p.File = "package.json"
 		a.registered(main)
 	}
+	if v2 {
+		a.p.File = azureApp
+		a.decoratedFunctions()
+	}
 	if len(a.p.Functions) == 0 {
 		return nil, &Error{Path: filepath.Join(dir, hostFile), Problems: []Problem{{Line: 1, Col: 1,
-			Message: "this is an Azure app without functions: no folder has a function.json, and package.json names no main that registers one with @azure/functions"}}}
+			Message: "this is an Azure app without functions: no folder has a function.json, package.json names no main that registers one with @azure/functions, and no " + azureApp + " registers one with a decorator such as @app.route(route=\"hello\")"}}}
+	}
+	if problems := a.p.conflicts(); len(problems) > 0 {
+		return nil, &Error{Path: filepath.Join(dir, a.p.File), Problems: problems}
 	}
 	return a.p, nil
 }
@@ -135,6 +148,9 @@ func (a *azure) readHost() error {
 			defer func() { a.ignore(hostFile, extensions.rest()) }()
 		}
 		a.concurrency(d, http)
+		if prefix, _, ok := http.text("routePrefix"); ok {
+			a.prefix = prefix
+		}
 		if words, e, ok := top.text("functionTimeout"); ok {
 			if timeout, ok := parseClock(words); ok {
 				a.host.setTimeout(timeout)
@@ -285,7 +301,7 @@ func (a *azure) script(d *decoder, top *object, folder string) (runtime, handler
 	}
 	switch {
 	case python:
-		return "python3", strings.TrimSuffix(script, ".py") + "." + entry, true
+		return "python3", path.Join(folder, strings.TrimSuffix(path.Base(script), ".py")) + "." + entry, true
 	case folder != ".":
 		return "nodejs", folder + "." + entry, true
 	}
@@ -319,8 +335,25 @@ func (a *azure) bindings(d *decoder, top *object, f *Function, file string) {
 			continue
 		}
 		kindOf, at, _ := b.text("type")
-		if kindOf != "httpTrigger" && kindOf != "http" && at.keyNode != nil {
+		switch {
+		case kindOf == "httpTrigger":
+			a.httpTrigger(d, b, f)
+		case kindOf == "timerTrigger":
+			if schedule, _, ok := b.text("schedule"); ok {
+				azureTimer(f, schedule, *f.Patch.Runtime == "python3")
+			}
+		case kindOf != "http" && at.keyNode != nil:
 			a.ignore(file, []Ignored{b.ignore(at, kindOf+": nothing here sends or takes such data; the handler still finds the binding's name")})
 		}
 	}
+}
+
+// httpTrigger declares the paths of an HTTP function.
+func (a *azure) httpTrigger(d *decoder, b *object, f *Function) {
+	route, _, _ := b.text("route")
+	var methods []string
+	if e, ok := b.get("methods"); ok {
+		methods, _ = d.list(e)
+	}
+	azureRoute(f, a.service(), a.prefix, route, methods)
 }

@@ -131,6 +131,38 @@ func readHearth(dir string, _ Options) (*Project, error) {
 	return &Project{File: FileName, Functions: functions, Complete: true, Exclude: []string{"/" + FileName}}, nil
 }
 
+// SetService gives the declared paths another name below /http/.
+func (p *Project) SetService(name string) {
+	p.Service = name
+	for i := range p.Functions {
+		for j := range p.Functions[i].Routes {
+			p.Functions[i].Routes[j].Service = name
+		}
+	}
+}
+
+// conflicts tells the functions that declare the same path as one before them.
+func (p *Project) conflicts() (problems []Problem) {
+	taken := map[string]*Function{}
+	for i := range p.Functions {
+		f := &p.Functions[i]
+		for _, r := range f.Routes {
+			first := taken[r.Key()]
+			if first == nil {
+				taken[r.Key()] = f
+				continue
+			}
+			whose := "function " + first.Name + " declares it, too"
+			if first == f {
+				whose = "it is declared twice"
+			}
+			problems = append(problems, Problem{Line: max(f.line, 1), Col: max(f.col, 1),
+				Message: "function " + f.Name + " declares " + r.String() + ", but " + whose + "; give one of them another path or method"})
+		}
+	}
+	return problems
+}
+
 // readText is a file of the folder; nil when it is not there.
 func (o *Options) readText(name string) ([]byte, error) {
 	src, err := fs.ReadFile(o.Folder, name)

@@ -29,6 +29,7 @@ type serverless struct {
 	exclude []string  // package.patterns and the like
 	dir     string
 	host    Function // what an Azure app's host.json says about every function
+	prefix  string   // of its HTTP functions' paths
 	hostErr error
 }
 
@@ -50,6 +51,7 @@ func ParseServerless(name string, src []byte, o Options) (*Project, error) {
 			loaded: map[string]ast.Node{}, done: map[ast.Node]bool{}}
 		s.file(body, o)
 	}
+	d.problems = append(d.problems, s.p.conflicts()...)
 	if err := d.err(name, src); err != nil {
 		return nil, err
 	}
@@ -256,11 +258,11 @@ func (s *serverless) functions(top *object) {
 // azureHost takes what a host.json beside the file says about concurrency and time.
 func (s *serverless) azureHost(o Options) bool {
 	o.Folder = s.folder
-	a := &azure{dir: s.dir, o: o, p: s.p}
+	a := &azure{dir: s.dir, o: o, p: s.p, prefix: usualPrefix}
 	if err := a.readHost(); err != nil {
 		s.hostErr = err
 		return false
 	}
-	s.host = a.host
+	s.host, s.prefix = a.host, a.prefix
 	return true
 }

@@ -36,6 +36,9 @@ func (s *serverless) function(m entry) {
 	s.sizes(o, &f)
 	f.Patch.Env = s.variablesOf(o)
 	s.settings(o, &f)
+	if s.vendor.dialect == hearth.OpenWhisk {
+		s.annotations(o, &f)
+	}
 	f.Exclude = append(append([]string{}, s.exclude...), s.packaging(o)...)
 	payload := s.payload
 	if http := o.under("httpApi"); http != nil {
@@ -189,8 +192,10 @@ func (s *serverless) event(event *object, f *Function, payload string) {
 		if !ok {
 			continue
 		}
+		if s.vendor.dialect == hearth.Azure {
+			s.azureEvent(e, event, f)
+		}
 		if s.vendor.dialect != hearth.AWS {
-			event.used["x-azure-settings"], event.used["methods"], event.used["authLevel"] = true, true, true
 			continue // its own semantics are those of /fn/NAME/
 		}
 		r := hearth.HTTPRoute{Service: s.p.Service, Payload: hearth.Payload1, Stage: s.stage}
@@ -203,6 +208,9 @@ func (s *serverless) event(event *object, f *Function, payload string) {
 	}
 	if e, ok := event.get("schedule"); ok {
 		s.schedule(e, event.at("schedule"), f)
+	}
+	if s.vendor.dialect == hearth.Google {
+		s.googleEvent(event, f)
 	}
 	s.ignore(event.skip("write it as a schedule: - schedule: rate(5 minutes)", "timer"))
 	for _, e := range event.members {

@@ -169,6 +169,9 @@ func (s *serverless) schedule(e entry, at string, f *Function) {
 	}
 }
 
+// checkTrigger asks the domain.
+func checkTrigger(t *hearth.Trigger) error { return trigger.Check(t) }
+
 func (s *serverless) addTrigger(at ast.Node, t hearth.Trigger, f *Function) {
 	if err := trigger.Check(&t); err != nil {
 		s.d.problem(at, "%s", err)

@@ -6,15 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log"
-	"maps"
 	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -30,18 +24,14 @@ const usual = "127.0.0.1:9001"
 // lambdaRoot is where the code is in a sandbox with a file system of its own.
 const lambdaRoot = "/var/task"
 
-const (
-	// endGrace is left of a shutdown's grace to say good-bye.
-	endGrace = 50 * time.Millisecond
-	// gcPercent keeps the adapter small: it is there once for each instance.
-	gcPercent = 25
-)
+// gcPercent keeps the adapter small: it is there once for each instance.
+const gcPercent = 25
 
 // Config of an adapter.
 type Config struct {
 	// Conn is the shim's end of the frame protocol.
 	Conn net.Conn
-	// Start starts the runtime; the real way when nil.
+	// Start starts the runtime and the extensions; the real way when nil.
 	Start StartFunc
 }
 
@@ -51,13 +41,21 @@ type adapter struct {
 	host       *host
 	init       link.Init
 	table      *table
-	extensions extensions
-	outputs    []*output
+	extensions *extensions
 	held       held
+	tasks      sync.WaitGroup // everything that runs beside live
+
+	shutdown chan time.Duration // the host wants the end within that time
+	gone     chan struct{}      // closed when the host's connection has ended
+	ends     chan end           // processes that have ended by themselves
+	over     chan struct{}      // closed when live ends
 
 	mu       sync.Mutex
-	ready    bool // the runtime has polled
-	failed   bool // INIT_ERROR is sent
+	outputs  []*output // the runtime's
+	polled   bool      // the runtime has
+	ready    bool      // and so have the extensions: READY is sent
+	failed   bool      // INIT_ERROR is sent
+	timedOut bool      // the host gave up on an invocation
 	stopping bool
 }
 
@@ -82,53 +80,20 @@ func Run(cfg Config) int {
 		defer s.close()
 		cfg.Start = s.Start
 	}
-	a := &adapter{cfg: cfg, host: &host{conn: cfg.Conn}}
+	a := &adapter{
+		cfg: cfg, host: &host{conn: cfg.Conn},
+		shutdown: make(chan time.Duration, 1), gone: make(chan struct{}),
+		ends: make(chan end, 1+maxExtensions), over: make(chan struct{}),
+	}
 	defer cfg.Conn.Close()
-	a.extensions.list = map[string]*extension{}
 	a.host.hello(os.Getpid())
 	f, err := a.host.read()
 	if err != nil || f.kind != kindInit || json.Unmarshal(f.body, &a.init) != nil {
 		return 0 // the host has gone
 	}
 	a.table = newTable(a.init.Model != hearth.Concurrent)
+	a.extensions = newExtensions(a.table.exclusive)
 	return a.live()
-}
-
-// live starts the runtime and serves it until the end.
-func (a *adapter) live() int {
-	path, bad := command(&a.init, strings.TrimPrefix(a.init.Env["AWS_EXECUTION_ENV"], "AWS_Lambda_"))
-	if bad != nil {
-		a.failInit(encode(*bad))
-		return 1
-	}
-	listener, err := listen(a.init.TaskRoot == lambdaRoot)
-	if err != nil {
-		a.failInit(encode(hearth.FailureDoc{ErrorType: hearth.TypeInitError, ErrorMessage: fmt.Sprintf("The Runtime API cannot be served: %v.", err)}))
-		return 1
-	}
-	inner, err := a.openOutputs()
-	if err != nil {
-		a.failInit(encode(hearth.FailureDoc{ErrorType: hearth.TypeInitError, ErrorMessage: fmt.Sprintf("The runtime cannot have its output: %v.", err)}))
-		return 1
-	}
-	server := &http.Server{Handler: a.routes(), ErrorLog: log.New(io.Discard, "", 0)}
-	var tasks sync.WaitGroup
-	tasks.Go(func() { _ = server.Serve(listener) })
-	defer tasks.Wait()
-	defer server.Close()
-	defer a.closeOutputs()
-	process, err := a.cfg.Start(path, a.init.TaskRoot, a.environment(listener.Addr().String()), inner[0], inner[1])
-	for _, file := range inner {
-		file.Close()
-	}
-	if err != nil {
-		a.failInit(encode(*cannotStart(path, err)))
-		return 1
-	}
-	for _, o := range a.outputs {
-		tasks.Go(o.run)
-	}
-	return a.outlive(process, &tasks)
 }
 
 // listen opens the Runtime API's port: the usual one in a sandbox with a network of its
@@ -148,103 +113,14 @@ func listen(isolated bool) (net.Listener, error) {
 	return config.Listen(context.Background(), "tcp4", "127.0.0.1:0")
 }
 
-// openOutputs makes the pipes for the runtime's output, and returns their inner ends.
-func (a *adapter) openOutputs() (inner [2]*os.File, err error) {
-	for i := range inner {
-		o, end, err := newOutput(byte(i+1), a.host, a.table.owner)
-		if err != nil {
-			return inner, err
-		}
-		a.outputs, inner[i] = append(a.outputs, o), end
-	}
-	return inner, nil
-}
-
-// environment is this process's own, which may have marks of the sandbox in it, under
-// the function's.
-func (a *adapter) environment(api string) []string {
-	env := map[string]string{}
-	for _, pair := range os.Environ() {
-		key, value, _ := strings.Cut(pair, "=")
-		env[key] = value
-	}
-	maps.Copy(env, a.init.Env)
-	env["AWS_LAMBDA_RUNTIME_API"] = api
-	list := make([]string, 0, len(env))
-	for key, value := range env {
-		list = append(list, key+"="+value)
-	}
-	slices.Sort(list)
-	return list
-}
-
-// outlive serves the host's frames until the runtime ends or the host goes.
-func (a *adapter) outlive(process Process, tasks *sync.WaitGroup) int {
-	shutdown, gone := make(chan time.Duration, 1), make(chan struct{})
-	tasks.Go(func() {
-		defer close(gone)
-		a.read(shutdown)
-		a.table.cancelAll()
-	})
-	defer a.cfg.Conn.Close() // ends read
-	select {
-	case status := <-process.Done():
-		return a.ended(status)
-	case <-gone:
-	case grace := <-shutdown:
-		a.leave(process, grace, gone)
-	}
-	process.Signal(syscall.SIGKILL)
-	return 0
-}
-
-// leave lets the runtime run its exit hooks.
-func (a *adapter) leave(process Process, grace time.Duration, gone <-chan struct{}) {
-	a.mu.Lock()
-	a.stopping = true
-	a.mu.Unlock()
-	a.extensions.shutdown(time.Now().Add(grace))
-	process.Signal(syscall.SIGTERM)
-	timer := time.NewTimer(max(grace-endGrace, 0))
-	defer timer.Stop()
-	select {
-	case <-process.Done():
-	case <-gone:
-	case <-timer.C:
-	}
-}
-
-func (a *adapter) closeOutputs() {
-	for _, o := range a.outputs {
-		o.sync()
-		o.close()
-	}
-}
-
-// ended finds the exit code for a runtime that has ended by itself. Before it has
-// polled, that is a failed init.
-func (a *adapter) ended(status syscall.WaitStatus) int {
-	for _, o := range a.outputs {
-		o.sync()
-	}
-	a.held.release(flagLeaving)
-	words, code := "Runtime exited without providing a reason", status.ExitStatus()
-	switch {
-	case status.Signaled():
-		words, code = "Runtime exited with error: signal: "+status.Signal().String(), 128+int(status.Signal())
-	case code != 0:
-		words = fmt.Sprintf("Runtime exited with error: exit status %d", code)
-	}
-	a.failInit(encode(hearth.FailureDoc{ErrorType: hearth.TypeExit, ErrorMessage: words}))
-	return code
-}
-
 // read handles the host's frames until the connection ends.
-func (a *adapter) read(shutdown chan<- time.Duration) {
+func (a *adapter) read() {
+	defer close(a.gone)
+	defer a.table.cancelAll()
 	partial := map[uint32]*invocation{}
 	for {
 		f, err := a.host.read()
-		if err != nil || a.handle(f, partial, shutdown) != nil {
+		if err != nil || a.handle(f, partial) != nil {
 			return
 		}
 	}
@@ -253,7 +129,7 @@ func (a *adapter) read(shutdown chan<- time.Duration) {
 // errRule: the host broke the protocol.
 var errRule = errors.New("a frame out of place")
 
-func (a *adapter) handle(f frame, partial map[uint32]*invocation, shutdown chan<- time.Duration) error {
+func (a *adapter) handle(f frame, partial map[uint32]*invocation) error {
 	switch f.kind {
 	case kindInvoke:
 		r, payload, err := parseInvoke(f.body)
@@ -270,6 +146,9 @@ func (a *adapter) handle(f frame, partial map[uint32]*invocation, shutdown chan<
 		}
 		inv.payload = append(inv.payload, f.body...)
 	case kindCancel:
+		a.mu.Lock()
+		a.timedOut = true
+		a.mu.Unlock()
 		if inv := a.table.get(f.stream); inv != nil {
 			inv.cancel.Do(func() { close(inv.cancelled) })
 		}
@@ -285,7 +164,7 @@ func (a *adapter) handle(f frame, partial map[uint32]*invocation, shutdown chan<
 			return errRule
 		}
 		select {
-		case shutdown <- time.Duration(binary.LittleEndian.Uint32(f.body)) * time.Millisecond:
+		case a.shutdown <- time.Duration(binary.LittleEndian.Uint32(f.body)) * time.Millisecond:
 		default:
 		}
 		return nil
@@ -293,32 +172,49 @@ func (a *adapter) handle(f frame, partial map[uint32]*invocation, shutdown chan<
 		return errRule
 	}
 	if f.flags&flagMore == 0 {
-		a.table.add(partial[f.stream])
+		a.offer(partial[f.stream])
 		delete(partial, f.stream)
 	}
 	return nil
 }
 
-// becomeReady tells the host that init has succeeded, the first time. It is false when
-// init has failed.
-func (a *adapter) becomeReady() bool {
+// offer gives an invocation to the runtime and the extensions, in the exclusive model
+// when every extension has done with the one before (Extensions API).
+func (a *adapter) offer(inv *invocation) {
+	a.extensions.whenIdle(func() {
+		a.extensions.invoked(&inv.request)
+		a.table.add(inv)
+	})
+}
+
+// runtimePolled: the runtime has initialised. It is false when init has failed.
+func (a *adapter) runtimePolled() bool {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.failed {
+	failed := a.failed
+	a.polled = true
+	a.mu.Unlock()
+	if failed {
 		return false
 	}
-	if !a.ready {
+	a.extensions.close()
+	a.tryReady()
+	return true
+}
+
+// tryReady tells the host that init has succeeded, once: when the runtime and every
+// extension that has registered wait for what comes (Extensions API).
+func (a *adapter) tryReady() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.polled && !a.ready && !a.failed && a.extensions.missing() == "" {
 		a.ready = true
 		a.host.write(kindReady, 0, 0, "", []byte("{}"))
 	}
-	return true
 }
 
 // failInit tells the host that init has failed. It is false when it is too late for that.
 func (a *adapter) failInit(doc []byte) bool {
-	for _, o := range a.outputs {
-		o.sync()
-	}
+	a.syncOutputs()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ready || a.failed || a.stopping {
@@ -340,10 +236,18 @@ func (a *adapter) finishLater(inv *invocation, flags byte, body []byte) {
 }
 
 func (a *adapter) finishWith(inv *invocation, send func()) {
-	for _, o := range a.outputs {
-		o.sync()
-	}
+	a.syncOutputs()
 	// Forgotten first: the host may use the stream's number again once it has the result.
 	a.table.done(inv)
 	send()
+}
+
+// syncOutputs sends what the runtime has written by now.
+func (a *adapter) syncOutputs() {
+	a.mu.Lock()
+	outputs := a.outputs
+	a.mu.Unlock()
+	for _, o := range outputs {
+		o.sync()
+	}
 }

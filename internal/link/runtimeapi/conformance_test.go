@@ -428,10 +428,7 @@ func TestShutdown(t *testing.T) {
 	if r.status != 200 || id == "" || !strings.Contains(r.body, `"functionName":"f"`) {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
-	event := make(chan reply, 1)
-	go func() {
-		event <- w.do("GET", "/2020-01-01/extension/event/next", "", "Lambda-Extension-Identifier", id)
-	}()
+	event := w.event(id)
 	w.poll()
 	w.ready()
 	w.conn.Shutdown(2 * time.Second)
@@ -463,15 +460,18 @@ func TestExtensions(t *testing.T) {
 	w := start(t, hearth.Exclusive, 1)
 	const path = "/2020-01-01/extension/"
 	refused(t, w.do("POST", path+"register", `{}`), 403, "Extension.InvalidExtensionName")
-	refused(t, w.do("POST", path+"register", `{"events":["X"]}`, "Lambda-Extension-Name", "x"), 400, "InvalidEventType")
-	refused(t, w.do("POST", path+"register", `{`, "Lambda-Extension-Name", "x"), 400, "InvalidRequestFormat")
-	refused(t, w.do("GET", path+"event/next", "", "Lambda-Extension-Identifier", "x"), 403, "Extension.UnknownExtensionIdentifier")
+	refused(t, w.do("POST", path+"register", `{"events":["X"]}`, "Lambda-Extension-Name", "x"), 403, "Extension.InvalidEventType")
+	refused(t, w.do("POST", path+"register", `{`, "Lambda-Extension-Name", "x"), 403, "InvalidRequestFormat")
+	refused(t, w.do("GET", path+"event/next", ""), 403, "Extension.MissingExtensionIdentifier")
+	refused(t, w.do("GET", path+"event/next", "", "Lambda-Extension-Identifier", "x"), 403, "Extension.InvalidExtensionIdentifier")
+	refused(t, w.do("GET", path+"event/next", "", "Lambda-Extension-Identifier", hearth.NewRequestID()), 403, "Extension.UnknownExtensionIdentifier")
 	id := w.do("POST", path+"register", `{"events":["INVOKE"]}`, "Lambda-Extension-Name", "x").header.Get("Lambda-Extension-Identifier")
+	event := w.event(id)
 	poll := w.poll()
 	w.ready()
 	call := w.send("r1", "{}")
 	receive(t, poll)
-	if e := w.do("GET", path+"event/next", "", "Lambda-Extension-Identifier", id); !strings.Contains(e.body, `"eventType":"INVOKE"`) || !strings.Contains(e.body, `"requestId":"r1"`) {
+	if e := receive(t, event); !strings.Contains(e.body, `"eventType":"INVOKE"`) || !strings.Contains(e.body, `"requestId":"r1"`) {
 		t.Errorf("event %s", e.body)
 	}
 	w.respond("r1", "1")

@@ -2,55 +2,77 @@ package runtimeapi
 
 import (
 	"encoding/json"
-	"net/http"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"hearth/internal/hearth"
 )
 
-// extensions are those that have registered, mostly runtimes that want to hear of the
-// end (Extensions API).
-type extensions struct {
-	mu   sync.Mutex
-	list map[string]*extension
-}
+// maxExtensions is how many extensions an instance may have (Extensions API).
+const maxExtensions = 10
 
-type extension struct {
-	events []string
-	news   chan []byte
-}
-
-// pendingEvents is how many events an extension may be behind; older ones are lost.
+// pendingEvents is how many events an extension may be behind in the concurrent model;
+// those after are lost.
 const pendingEvents = 64
 
-// tell sends an event to those who have asked for its kind.
-func (x *extensions) tell(kind string, event any) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if len(x.list) == 0 {
-		return
-	}
-	text, err := json.Marshal(event)
-	if err != nil { // strings and numbers always encode
-		panic(err)
-	}
-	for _, e := range x.list {
-		if !slices.Contains(e.events, kind) {
-			continue
-		}
-		select {
-		case e.news <- text:
-		default:
-		}
-	}
+// extension is a program beside the runtime, which the adapter has started, or a part of
+// the runtime's own process that registers itself: mostly to hear of the end.
+type extension struct {
+	name    string
+	process Process // nil: internal
+
+	// Guarded by extensions.mu.
+	id     string // given by register; empty before
+	events []string
+	news   chan []byte
+	ready  bool // it has called event/next
+	busy   bool // it has not asked for news since the last
+	over   bool // its process has ended
+	doc    *hearth.FailureDoc
+}
+
+// extensions are those of an instance (Extensions API).
+type extensions struct {
+	exclusive  bool
+	registered chan struct{} // closed when all that were started have registered
+	outputs    []*output     // set before the runtime starts
+
+	mu     sync.Mutex
+	list   []*extension
+	closed bool   // the runtime has polled: nobody registers any more
+	idle   func() // to be called when no extension is busy
+}
+
+func newExtensions(exclusive bool) *extensions {
+	return &extensions{exclusive: exclusive, registered: make(chan struct{})}
 }
 
 const (
 	eventInvoke   = "INVOKE"
 	eventShutdown = "SHUTDOWN"
 )
+
+func (e *extension) hears(kind string) bool { return slices.Contains(e.events, kind) }
+
+// tellLocked gives an extension an event that it has asked for.
+func (e *extension) tellLocked(kind string, event any) {
+	if !e.hears(kind) {
+		return
+	}
+	text, err := json.Marshal(event)
+	if err != nil { // strings and numbers always encode
+		panic(err)
+	}
+	e.busy = true
+	select {
+	case e.news <- text:
+	default:
+	}
+}
 
 type invokeEvent struct {
 	EventType  string `json:"eventType"`
@@ -69,59 +91,131 @@ type shutdownEvent struct {
 	DeadlineMs int64  `json:"deadlineMs"`
 }
 
+// invoked tells of an invocation.
 func (x *extensions) invoked(r *request) {
 	e := invokeEvent{EventType: eventInvoke, DeadlineMs: r.deadline.UnixMilli(), RequestID: r.id, ARN: r.arn}
-	e.Tracing.Type, e.Tracing.Value = "X-Amzn-Trace-Id", r.trace
-	x.tell(eventInvoke, e)
+	e.Tracing.Type, e.Tracing.Value = "X-Amzn-Trace-Id", r.traceID()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, ext := range x.list {
+		ext.tellLocked(eventInvoke, e)
+	}
 }
 
-func (x *extensions) shutdown(deadline time.Time) {
-	x.tell(eventShutdown, shutdownEvent{EventType: eventShutdown, Reason: "spindown", DeadlineMs: deadline.UnixMilli()})
-}
-
-func (a *adapter) registerExtension(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		Events []string `json:"events"`
-	}
-	if r.Header.Get("Lambda-Extension-Name") == "" {
-		refuse(w, http.StatusForbidden, "Extension.InvalidExtensionName", "The header Lambda-Extension-Name must be given.")
-		return
-	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&in); err != nil {
-		refuse(w, http.StatusBadRequest, "InvalidRequestFormat", "The body must be a JSON object such as {\"events\":[\"SHUTDOWN\"]}.")
-		return
-	}
-	for _, e := range in.Events {
-		if e != eventInvoke && e != eventShutdown {
-			refuse(w, http.StatusBadRequest, "InvalidEventType", "%q is no event; there are INVOKE and SHUTDOWN.", e)
-			return
+// shutdown tells of the end those that the adapter started, or the others.
+func (x *extensions) shutdown(reason string, deadline time.Time, external bool) {
+	e := shutdownEvent{EventType: eventShutdown, Reason: reason, DeadlineMs: deadline.UnixMilli()}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, ext := range x.list {
+		if (ext.process != nil) != external {
+			continue
+		}
+		ext.tellLocked(eventShutdown, e)
+		if external && !ext.over && !ext.hears(eventShutdown) {
+			ext.process.Signal(syscall.SIGKILL) // it does not want to know (Extensions API)
 		}
 	}
-	id := hearth.NewRequestID()
-	a.extensions.mu.Lock()
-	a.extensions.list[id] = &extension{events: in.Events, news: make(chan []byte, pendingEvents)}
-	a.extensions.mu.Unlock()
-	w.Header().Set("Lambda-Extension-Identifier", id)
-	answer(w, http.StatusOK, map[string]string{
-		"functionName": a.init.Function, "functionVersion": a.init.Version, "handler": a.init.Handler})
 }
 
-func (a *adapter) nextEvent(w http.ResponseWriter, r *http.Request) {
-	id := r.Header.Get("Lambda-Extension-Identifier")
-	a.extensions.mu.Lock()
-	e := a.extensions.list[id]
-	a.extensions.mu.Unlock()
-	if e == nil {
-		refuse(w, http.StatusForbidden, "Extension.UnknownExtensionIdentifier", "No extension has registered with this Lambda-Extension-Identifier.")
+// whenIdle calls f once every extension that hears of invocations has asked for news: at
+// once, or by the one that asks last. In the concurrent model nobody waits for them.
+func (x *extensions) whenIdle(f func()) {
+	x.mu.Lock()
+	if x.exclusive && x.busyLocked() {
+		x.idle = f
+		x.mu.Unlock()
 		return
 	}
-	select {
-	case text := <-e.news:
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Lambda-Extension-Event-Identifier", hearth.NewRequestID())
-		_, _ = w.Write(text) // gone already
-	case <-r.Context().Done():
-	}
+	x.mu.Unlock()
+	f()
 }
 
-func (a *adapter) extensionFailed(w http.ResponseWriter, r *http.Request) { accepted(w) }
+func (x *extensions) busyLocked() bool {
+	return slices.ContainsFunc(x.list, func(e *extension) bool { return e.busy && e.hears(eventInvoke) })
+}
+
+// asks: an extension waits for news, which come on its channel. first is true the first
+// time.
+func (x *extensions) asks(e *extension) (first bool) {
+	x.mu.Lock()
+	first, e.ready = !e.ready, true
+	if len(e.news) == 0 {
+		e.busy = false
+	}
+	var f func()
+	if x.idle != nil && !x.busyLocked() {
+		f, x.idle = x.idle, nil
+	}
+	x.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	return first
+}
+
+// close: nobody registers any more.
+func (x *extensions) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.closed = true
+}
+
+// missing says what init waits for; it is empty when that is nothing.
+func (x *extensions) missing() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var words []string
+	for _, e := range x.list {
+		switch {
+		case e.id == "":
+			words = append(words, fmt.Sprintf("the extension %s has not called %sregister", e.name, extensionPath))
+		case !e.ready:
+			words = append(words, fmt.Sprintf("the extension %s has not called %sevent/next", e.name, extensionPath))
+		}
+	}
+	if words == nil {
+		return ""
+	}
+	return strings.Join(words, "; ") + "."
+}
+
+// find is the extension with an identifier, nil if there is none.
+func (x *extensions) find(id string) *extension {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, e := range x.list {
+		if e.id == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// external tells whether any that the adapter has started still runs.
+func (x *extensions) external() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.ContainsFunc(x.list, func(e *extension) bool { return e.process != nil && !e.over })
+}
+
+// ended: the process of an extension has. nil is harmless.
+func (x *extensions) ended(e *extension) {
+	if e == nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e.over = true
+}
+
+// kill ends those that still run.
+func (x *extensions) kill() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, e := range x.list {
+		if e.process != nil && !e.over {
+			e.process.Signal(syscall.SIGKILL)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,6 +122,16 @@ type request struct {
 	arn      string
 	trace    string
 	client   string
+}
+
+// traceID is the caller's, or one that is not sampled: some clients want to have one.
+func (r *request) traceID() string {
+	if r.trace != "" {
+		return r.trace
+	}
+	const zeros = "00000000000000000000000000000000"
+	id := (strings.ReplaceAll(r.id, "-", "") + zeros)[:len(zeros)]
+	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", uint32(r.deadline.Unix()), id[:24], id[16:])
 }
 
 // parseInvoke splits the body of INVOKE. The payload is a copy.

@@ -109,6 +109,20 @@ func (t *table) claim(id string) (inv *invocation, known bool) {
 	return inv, true
 }
 
+// claimAll begins to answer all that nobody answers yet.
+func (t *table) claimAll() []*invocation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []*invocation
+	for _, inv := range t.streams {
+		if !inv.answering {
+			inv.answering = true
+			all = append(all, inv)
+		}
+	}
+	return all
+}
+
 // unclaim: the answer did not come whole. The runtime may try again.
 func (t *table) unclaim(inv *invocation) {
 	t.mu.Lock()

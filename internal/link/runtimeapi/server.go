@@ -18,9 +18,11 @@ import (
 const (
 	runtimePath   = "/2018-06-01/runtime/"
 	extensionPath = "/2020-01-01/extension/"
+	telemetryPath = "/2022-07-01/telemetry"
+	logsPath      = "/2020-08-15/logs"
 )
 
-// routes are the Runtime API and the part of the Extensions API that runtimes use.
+// routes are the Runtime API and the Extensions API.
 func (a *adapter) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+runtimePath+"invocation/next", a.next)
@@ -31,6 +33,8 @@ func (a *adapter) routes() http.Handler {
 	mux.HandleFunc("GET "+extensionPath+"event/next", a.nextEvent)
 	mux.HandleFunc("POST "+extensionPath+"init/error", a.extensionFailed)
 	mux.HandleFunc("POST "+extensionPath+"exit/error", a.extensionFailed)
+	mux.HandleFunc("PUT "+telemetryPath, noTelemetry("Telemetry"))
+	mux.HandleFunc("PUT "+logsPath, noTelemetry("Logs"))
 	return mux
 }
 
@@ -54,7 +58,7 @@ func refuse(w http.ResponseWriter, status int, errorType, format string, args ..
 // next waits for an invocation. The first call says that the runtime has initialised.
 func (a *adapter) next(w http.ResponseWriter, r *http.Request) {
 	a.held.release(0) // the runtime has lived on
-	if !a.becomeReady() {
+	if !a.runtimePolled() {
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "State transition from InitError to Ready failed: init/error was posted before.")
 		return
 	}
@@ -66,7 +70,6 @@ func (a *adapter) next(w http.ResponseWriter, r *http.Request) {
 	}
 	select {
 	case inv := <-c:
-		a.extensions.invoked(&inv.request)
 		writeInvocation(w, inv)
 	case <-r.Context().Done():
 		a.table.leave(c)
@@ -80,9 +83,7 @@ func writeInvocation(w http.ResponseWriter, inv *invocation) {
 	h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
 	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", inv.arn)
-	if inv.trace != "" {
-		h.Set("Lambda-Runtime-Trace-Id", inv.trace)
-	}
+	h.Set("Lambda-Runtime-Trace-Id", inv.traceID())
 	if inv.client != "" {
 		var line bytes.Buffer
 		if json.Compact(&line, []byte(inv.client)) == nil { // a header has one line
@@ -110,6 +111,10 @@ func (a *adapter) claim(w http.ResponseWriter, r *http.Request) *invocation {
 
 // response takes the answer to an invocation.
 func (a *adapter) response(w http.ResponseWriter, r *http.Request) {
+	if mode := r.Header.Get("Lambda-Runtime-Function-Response-Mode"); mode != "" && mode != "streaming" {
+		refuse(w, http.StatusBadRequest, "InvalidFunctionResponseMode", "Lambda-Runtime-Function-Response-Mode is streaming or absent, not %q.", mode)
+		return
+	}
 	inv := a.claim(w, r)
 	if inv == nil {
 		return

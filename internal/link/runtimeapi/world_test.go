@@ -28,6 +28,7 @@ const patience = 20 * time.Second
 
 // puppet is a runtime that the test plays: it speaks HTTP itself.
 type puppet struct {
+	path           string
 	env            []string
 	stdout, stderr *os.File
 	signals        chan syscall.Signal
@@ -61,28 +62,53 @@ type world struct {
 // start starts an adapter and its puppet; init is under way then.
 func start(t *testing.T, model hearth.Model, slots int) *world {
 	t.Helper()
+	w, puppets := startBeside(t, model, slots)
+	w.puppet = w.started(puppets, "bootstrap")
+	return w
+}
+
+// startBeside starts an adapter whose function has extensions of these names; what it
+// starts comes on the channel.
+func startBeside(t *testing.T, model hearth.Model, slots int, extensions ...string) (*world, <-chan *puppet) {
+	t.Helper()
 	root := t.TempDir()
-	if err := os.WriteFile(filepath.Join(root, "bootstrap"), []byte("#!/bin/false\n"), 0o755); err != nil {
-		t.Fatal(err)
+	programs := []string{"bootstrap"}
+	for _, name := range extensions {
+		programs = append(programs, filepath.Join("opt/extensions", name))
 	}
-	started := make(chan *puppet, 1)
+	for _, name := range programs {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("#!/bin/false\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	started := make(chan *puppet, len(programs))
 	w := newWorld(t, root, model, slots, func(path, dir string, env []string, stdout, stderr *os.File) (Process, error) {
-		p := &puppet{env: env, signals: make(chan syscall.Signal, 8), done: make(chan syscall.WaitStatus, 1)}
+		p := &puppet{path: path, env: env, signals: make(chan syscall.Signal, 8), done: make(chan syscall.WaitStatus, 1)}
 		p.stdout, p.stderr = dup(t, stdout), dup(t, stderr)
 		started <- p
 		return p, nil
 	})
-	select {
-	case w.puppet = <-started:
-	case <-time.After(patience):
-		t.Fatal("the runtime is not started")
+	return w, started
+}
+
+// started waits for the puppet with that name to be started.
+func (w *world) started(puppets <-chan *puppet, name string) *puppet {
+	w.t.Helper()
+	p := receive(w.t, puppets)
+	w.t.Cleanup(func() { p.stdout.Close(); p.stderr.Close() })
+	if filepath.Base(p.path) != name {
+		w.t.Fatalf("%s is started, want %s", p.path, name)
 	}
-	for _, pair := range w.puppet.env {
+	for _, pair := range p.env {
 		if api, ok := strings.CutPrefix(pair, "AWS_LAMBDA_RUNTIME_API="); ok {
 			w.url = "http://" + api
 		}
 	}
-	return w
+	return p
 }
 
 func newWorld(t *testing.T, root string, model hearth.Model, slots int, startRuntime StartFunc) *world {
@@ -108,17 +134,13 @@ func newWorld(t *testing.T, root string, model hearth.Model, slots int, startRun
 		}
 		w.initErr <- w.conn.Init(ctx, link.Init{
 			Handler: "main", TaskRoot: root, Env: map[string]string{"AWS_EXECUTION_ENV": "AWS_Lambda_provided.al2023"},
-			Model: model, Slots: slots, Function: "f", Version: "7", MaxResponseBytes: hearth.MaxPayloadBytes,
+			Model: model, Slots: slots, Function: "f", Version: "7", ARN: "arn:aws:lambda:r:000000000000:function:f", MaxResponseBytes: hearth.MaxPayloadBytes,
 		})
 	})
 	t.Cleanup(func() {
 		w.conn.Close()
 		tasks.Wait()
 		w.client.CloseIdleConnections()
-		if w.puppet != nil {
-			w.puppet.stdout.Close()
-			w.puppet.stderr.Close()
-		}
 	})
 	return w
 }
@@ -195,6 +217,15 @@ func (w *world) respond(id, body string) reply {
 func (w *world) poll() <-chan reply {
 	c := make(chan reply, 1)
 	go func() { c <- w.next() }()
+	return c
+}
+
+// event calls event/next beside the test.
+func (w *world) event(id string) <-chan reply {
+	c := make(chan reply, 1)
+	go func() {
+		c <- w.do("GET", "/2020-01-01/extension/event/next", "", "Lambda-Extension-Identifier", id)
+	}()
 	return c
 }
 

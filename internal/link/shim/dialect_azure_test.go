@@ -28,6 +28,8 @@ func azure3Node() checks {
 			request: &request{method: "POST", path: "/a?b=1", body: "text", headers: map[string]string{"x-a": "yes", "content-type": typeText}}, want: `200 | application/json; charset=utf-8 | ["POST","http://fn.localhost:8080/a?b=1","yes","text","text",true]`},
 		{about: "v3: route parameters", files: merged(functionJSON("res", `,"route":"items/{kind:alpha}/{id:int?}"`), files{"hello/index.js": azure3(`context.res = { body: [req.params, context.bindingData.kind] }`)}),
 			request: get("/api/items/tea/7"), want: `200 | application/json; charset=utf-8 | [{"kind":"tea","id":"7"},"tea"]`},
+		{about: "v3: `routePrefix` of host.json", files: merged(functionJSON("res", `,"route":"items/{kind}"`), files{"host.json": `{"version":"2.0","extensions":{"http":{"routePrefix":"shop/v1"}}}`, "hello/index.js": azure3(`context.res = { body: req.params }`)}),
+			request: get("/shop/v1/items/tea"), want: `200 | application/json; charset=utf-8 | {"kind":"tea"}`},
 		{about: "v3: methods that are not listed are 404", files: merged(functionJSON("res", `,"methods":["post"]`), files{"hello/index.js": azure3(``)}), request: get("/"), want: `404`},
 		{about: "v3: `context.log` and its levels", files: in("res", azure3(`context.log('a', 1); context.log.warn('b'); context.log.verbose('c')`)), request: get("/"), want: `204`, log: "\tINFO\ta 1\n"},
 		{about: "v3: `context.invocationId`, `executionContext`", files: in("res", azure3(`context.res = { body: [context.invocationId === context.executionContext.invocationId, context.executionContext.functionName] }`)), request: get("/"), want: `200 | application/json; charset=utf-8 | [true,"hello"]`},

@@ -56,6 +56,7 @@ func mixers() []mixer {
 		py("binaris", "main.handler", "def handler(body, ctx):\n    name = body['name']\n"+pyMix+"    return {'name': name, 'again': ctx.request.body.decode()}"),
 		py("openwhisk", "main.main", "def main(params):\n    name = params['name']\n"+pyMix+"    return {'name': params['name']}"),
 		py("kubeless", "main.hello", "def hello(event, context):\n    name = event['data']['name']\n"+pyMix+"    return {'name': event['extensions']['request'].json['name']}"),
+		py("azure", "main.run", "import azure.functions as func\ndef run(req: func.HttpRequest, context):\n    name = req.get_json()['name']\n"+pyMix+"    return func.HttpResponse(name + ' ' + req.get_json()['name'])"),
 		py("google", "main.fn", "def fn(request):\n    name = request.json['name']\n"+pyMix+"    return {'name': request.get_json()['name']}"),
 	}
 }

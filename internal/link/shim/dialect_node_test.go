@@ -64,7 +64,7 @@ func openwhiskNode() checks {
 			request: &request{method: "DELETE", path: "/a/b?q=1", headers: map[string]string{"x-a": "yes"}}, want: `200 | application/json | {"m":"delete","p":"/a/b","q":"q=1","h":"yes"}`},
 		{about: "`__ow_body`: other text as it is", code: `exports.main = (p) => ({ b: p.__ow_body })`, request: post("/", typeText, "words"), want: `200 | application/json | {"b":"words"}`},
 		{about: "`__ow_body`: bytes as base64", code: `exports.main = (p) => ({ b: p.__ow_body })`, request: post("/", "application/octet-stream", "\xff\x00"), want: `200 | application/json | {"b":"/wA="}`},
-		{about: "raw web actions, by `__OW_RAW_HTTP=true`", env: map[string]string{"__OW_RAW_HTTP": "true"}, code: `exports.main = (p) => ({ a: p.a === undefined, q: p.__ow_query, b: p.__ow_body })`,
+		{about: "raw web actions, by `OW_RAW_HTTP=true`", env: map[string]string{"OW_RAW_HTTP": "true"}, code: `exports.main = (p) => ({ a: p.a === undefined, q: p.__ow_query, b: p.__ow_body })`,
 			request: post("/?a=1", typeJSON, `{"a":2}`), want: `200 | application/json | {"a":true,"q":"a=1","b":"{\"a\":2}"}`},
 		{about: "a web result: `{statusCode, headers, body}`", code: `exports.main = () => ({ statusCode: 201, headers: { 'X-A': 'b' }, body: '<b>hi</b>' })`, request: get("/"), want: `201 | text/html; charset=utf-8 | x-a=b | <b>hi</b>`},
 		{about: "… with an object as body", code: `exports.main = () => ({ body: { a: 1 } })`, request: get("/"), want: `200 | application/json | {"a":1}`},

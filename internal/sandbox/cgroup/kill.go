@@ -64,6 +64,29 @@ func (g *Group) Freeze() error {
 	return errors.Join(fmt.Errorf("freeze cgroup %s: %w", g.path, err), g.Thaw())
 }
 
+// CanFreeze tells whether there is a freezer for groups.
+func (h *Host) CanFreeze() bool { return h.controllers["freezer"] != nil || h.unified != nil }
+
+// FreezeSoon has every process in the group stopped, as soon as the kernel comes to
+// each. It does not wait for that; Thaw takes it back at any time.
+func (g *Group) FreezeSoon() error {
+	if err := g.errTop(); err != nil {
+		return err
+	}
+	var err error
+	if state := g.freezerState(); state != "" {
+		err = writeFile(state, "FROZEN")
+	} else if g.h.unified != nil {
+		err = writeFile(filepath.Join(g.h.unified.dir(g.path), "cgroup.freeze"), "1")
+	} else {
+		err = errors.New("this host has no freezer")
+	}
+	if err != nil {
+		return fmt.Errorf("freeze cgroup %s: %w", g.path, err)
+	}
+	return nil
+}
+
 func (g *Group) freeze() (bool, error) {
 	if state := g.freezerState(); state != "" {
 		return until(freezeLimit, func() (bool, error) {

@@ -76,6 +76,20 @@ func (w *Watcher) Kill() {
 	})
 }
 
+// Control calls do with a descriptor that refers to exactly this process. It fails if
+// the process has ended.
+func (w *Watcher) Control(do func(pidfd int) error) error {
+	raw, err := w.pidf.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = do(int(fd)) }); err != nil {
+		return fmt.Errorf("process %d has ended: %w", w.pid, err)
+	}
+	return failed
+}
+
 func (w *Watcher) wait(finish func(*sandbox.Exit)) {
 	defer close(w.done)
 	defer w.pidf.Close()

@@ -36,6 +36,8 @@ type Harness struct {
 	// Test is the name of the test that calls Run; the suite starts the test binary
 	// again with only this test, to kill it.
 	Test string
+
+	prewarmed bool // set by RunPrewarmed
 }
 
 // Waits are bounded, generously: the machine may be busy with other things.
@@ -78,6 +80,7 @@ func Run(t *testing.T, h Harness) {
 		{"OutputBackPressure", backPressure},
 		{"Exit", exits},
 		{"Stats", stats},
+		{"Freeze", freeze},
 		{"StartErrors", startErrors},
 		{"StartCancelled", startCancelled},
 		{"Destroy", destroy},
@@ -88,7 +91,11 @@ func Run(t *testing.T, h Harness) {
 		{"Close", closing},
 		{"Leaks", leaks},
 		{"KillAndRecover", killAndRecover},
+		{"Specialise", specialise},
 	} {
+		if !s.runs(test.name) {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) { test.run(t, s) })
 	}
 }

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,4 +105,51 @@ func field(b *testing.B, file, name string) int {
 	}
 	b.Fatalf("%s has no %s", file, name)
 	return 0
+}
+
+// BenchmarkFreezeThaw tells what each costs the host, and how long the first echo of
+// the sandbox takes after it was thawed.
+func BenchmarkFreezeThaw(b *testing.B) {
+	supported(b)
+	d := newDriver(b, config(filepath.Join(b.TempDir(), "data")))
+	spec := benchSpec(0)
+	spec.Args = []string{"/bin/sh", "-c", "exec cat <&3 >&3"}
+	sb, err := d.Start(b.Context(), spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := sb.Destroy(context.Background()); err != nil {
+			b.Error(err)
+		}
+		sb.Conn().Close()
+		sb.Output().Close()
+	}()
+	f := sb.(sandbox.Freezer)
+	var freezing, thawing, answering time.Duration
+	buf := make([]byte, 1)
+	for b.Loop() {
+		began := time.Now()
+		if err := f.Freeze(); err != nil {
+			b.Fatal(err)
+		}
+		freezing += time.Since(began)
+		for still := time.Now().Add(200 * time.Microsecond); time.Now().Before(still); {
+		}
+		began = time.Now()
+		if _, err := sb.Conn().Write(buf); err != nil {
+			b.Fatal(err)
+		}
+		if err := f.Thaw(); err != nil {
+			b.Fatal(err)
+		}
+		thawing += time.Since(began)
+		if _, err := sb.Conn().Read(buf); err != nil {
+			b.Fatal(err)
+		}
+		answering += time.Since(began)
+	}
+	for unit, d := range map[string]time.Duration{"freeze-µs/op": freezing, "thaw-µs/op": thawing, "answer-µs/op": answering} {
+		b.ReportMetric(float64(d.Nanoseconds())/1000/float64(b.N), unit)
+	}
 }

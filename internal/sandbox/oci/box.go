@@ -41,6 +41,7 @@ type box struct {
 	group   *cgroup.Group
 	net     *network.Net
 	tmp     *scratch.Volume
+	tmpMB   int
 	streams *child.Streams
 	watcher *child.Watcher
 }
@@ -94,6 +95,7 @@ func (b *box) start(ctx context.Context, spec *sandbox.Spec) (err error) {
 	if b.tmp, err = d.makeTmp(ctx, b.id, spec.TmpMB, uid, gid); err != nil {
 		return err
 	}
+	b.tmpMB = spec.TmpMB
 	files.tmp = b.tmp.Path()
 	if b.streams, err = child.NewStreams(); err != nil {
 		return err

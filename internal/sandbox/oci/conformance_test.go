@@ -48,13 +48,18 @@ func supported(tb testing.TB) {
 	}
 }
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
+
+// TestConformancePrewarmed holds sandboxes that were started blank to the same promises.
+func TestConformancePrewarmed(t *testing.T) { conformance.RunPrewarmed(t, harness(t)) }
+
+func harness(t *testing.T) conformance.Harness {
 	w := world{}
 	if !conformance.Holding() { // else the uplink is there already
 		supported(t)
 		w = connect(t)
 	}
-	conformance.Run(t, conformance.Harness{
+	return conformance.Harness{
 		New: func(tb testing.TB, dir string) sandbox.Driver {
 			if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 				tb.Fatal(err)
@@ -65,7 +70,7 @@ func TestConformance(t *testing.T) {
 		Outside:   w.outside,
 		Forbidden: w.forbidden,
 		Test:      t.Name(),
-	})
+	}
 }
 
 // leftovers lists cgroups, containers, the shared root, and what there is of network.

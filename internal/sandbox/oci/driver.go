@@ -112,6 +112,7 @@ func (d *Driver) Isolation() sandbox.Isolation {
 		Pids:       true,
 		CPU:        true,
 		Syscalls:   true,
+		Freeze:     d.cgroups.CanFreeze(),
 	}
 }
 
@@ -130,6 +131,14 @@ func (d *Driver) Warnings() []string {
 // Start makes a sandbox: see sandbox.Driver. When ctx ends while the runtime runs,
 // the sandbox is finished first and destroyed then.
 func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	b, err := d.startBox(ctx, spec)
+	if err != nil {
+		return nil, err // and no box that is nil inside
+	}
+	return b, nil
+}
+
+func (d *Driver) startBox(ctx context.Context, spec sandbox.Spec) (*box, error) {
 	if spec.Pids == 0 {
 		spec.Pids = sandbox.DefaultPids
 	}

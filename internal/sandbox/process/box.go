@@ -21,11 +21,9 @@ import (
 
 // box is one sandbox: a process, its descendants, and a directory.
 type box struct {
-	id      string
-	driver  *Driver
-	dir     string
-	codeDir string
-	limit   int64 // bytes of memory
+	id     string
+	driver *Driver
+	dir    string
 
 	// destroying is held by the one Destroy that works.
 	destroying chan struct{}
@@ -34,10 +32,12 @@ type box struct {
 	streams *child.Streams
 	watcher *child.Watcher
 
-	mu   sync.Mutex
-	oom  bool
-	peak int64
-	cpu  time.Duration // the most that was seen
+	mu      sync.Mutex
+	codeDir string
+	limit   int64 // bytes of memory
+	oom     bool
+	peak    int64
+	cpu     time.Duration // the most that was seen
 }
 
 var _ sandbox.Sandbox = (*box)(nil)
@@ -157,13 +157,13 @@ func (b *box) finish(e *sandbox.Exit) {
 // checkMemory adds up what the processes use and kills them if it is too much.
 func (b *box) checkMemory(members []proc) {
 	use := b.sum(members)
-	if use.MemoryBytes <= b.limit {
-		return
-	}
 	b.mu.Lock()
-	b.oom = true
+	over := use.MemoryBytes > b.limit
+	b.oom = b.oom || over
 	b.mu.Unlock()
-	b.kill(members)
+	if over {
+		b.kill(members)
+	}
 }
 
 // sum adds up the use of processes and remembers the peaks.
@@ -195,7 +195,11 @@ func (b *box) Exit() sandbox.Exit    { return b.watcher.Exit() }
 func (b *box) TmpDir() string        { return b.tmp() }
 
 // CodeDir is the code's directory on the host.
-func (b *box) CodeDir() string { return b.codeDir }
+func (b *box) CodeDir() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.codeDir
+}
 
 // Stats reads the process table. The peak is the most that was seen.
 func (b *box) Stats() (sandbox.Stats, error) {

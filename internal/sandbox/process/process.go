@@ -120,6 +120,14 @@ func (d *Driver) Warnings() []string { return d.Isolation().Missing() }
 
 // Start starts a process: see sandbox.Driver.
 func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	b, err := d.startBox(ctx, spec)
+	if err != nil {
+		return nil, err // and no box that is nil inside
+	}
+	return b, nil
+}
+
+func (d *Driver) startBox(ctx context.Context, spec sandbox.Spec) (*box, error) {
 	if err := check(&spec); err != nil {
 		return nil, err
 	}

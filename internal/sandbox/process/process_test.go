@@ -30,6 +30,9 @@ func harness(t *testing.T) conformance.Harness {
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness(t)) }
 
+// TestConformancePrewarmed holds processes that were started blank to the same promises.
+func TestConformancePrewarmed(t *testing.T) { conformance.RunPrewarmed(t, harness(t)) }
+
 // TestConformanceWithoutRoot runs the suite again as nobody in particular.
 func TestConformanceWithoutRoot(t *testing.T) {
 	if os.Getuid() != 0 {

@@ -6,7 +6,7 @@ const path = require('path');
 const { format } = require('util');
 const event = require('./event.js');
 const names = require('./names.js');
-const { match, urlOf } = require('./route.js');
+const { matcher, urlOf } = require('./route.js');
 const { headersOf, httpAnswer } = require('./azureanswer.js');
 
 const HTTP = [
@@ -17,9 +17,10 @@ const HTTP = [
 async function load(root, name, host, described) {
   const shape = shapeOf(described);
   const handler = await find(root, name, host, described);
+  const match = matcher(shape.trigger.route, root);
   const run = (values, call) => runOnce(handler, shape, values, host, call);
   const ofRequest = async (request, call) => {
-    const params = match(shape.trigger.route, request.path);
+    const params = match(request.path);
     const { methods } = shape.trigger;
     if (Array.isArray(methods) && methods.length > 0 && !methods.some((m) => m.toUpperCase() === request.method)) {
       return { status: 404, headers: {}, body: '' };

@@ -10,7 +10,7 @@ const event = require('./event.js');
 const names = require('./names.js');
 const proxy = require('./azureproxy.js');
 const { cookie } = require('./azureanswer.js');
-const { match, urlOf } = require('./route.js');
+const { matcher, urlOf } = require('./route.js');
 const { RuntimeError } = require('../failures.js');
 
 const LEVELS = {
@@ -67,7 +67,7 @@ async function load(root, name, host) {
   const capabilities = core.model === null ? {} : await core.model.getCapabilities({});
   await core.run('appStart', { functionAppDirectory: root });
   const trigger = Object.values(found.metadata.bindings).find((b) => /trigger$/i.test(b.type));
-  const serve = { core, found, trigger, host, uri: capabilities.HttpUri };
+  const serve = { core, found, trigger, host, uri: capabilities.HttpUri, match: matcher(trigger.route, root) };
   return trigger.type.toLowerCase() === 'httptrigger' ? event.viaRequests((request, call) => serveHTTP(serve, request, call)) : {
     invoke: (payload, call) => serveEvent(serve, payload, call),
     http: async (request, call) => {
@@ -140,7 +140,7 @@ async function serveHTTP(serve, request, call) {
   const { trigger, uri } = serve;
   const methods = trigger.methods || [];
   if (methods.length > 0 && !methods.some((m) => m.toUpperCase() === request.method)) return { status: 404, headers: {}, body: '' };
-  const params = match(trigger.route, request.path);
+  const params = serve.match(request.path);
   const url = urlOf(request);
   if (uri !== undefined) {
     // The library takes the request over HTTP, to stream it.

@@ -13,7 +13,7 @@ async function load(root, name, { init, loader, exclusive }) {
   process.env.__OW_ACTION_NAME = `/_/${init.function}`;
   process.env.__OW_ACTION_VERSION = init.version;
   process.env.__OW_NAMESPACE = '_';
-  const raw = /^(?:1|true)$/i.test(process.env.__OW_RAW_HTTP || '');
+  const raw = /^(?:1|true)$/i.test(process.env.__OW_RAW_HTTP || process.env.OW_RAW_HTTP || '');
   const run = async (params, call) => {
     if (exclusive) { // these have one value for each process
       process.env.__OW_ACTIVATION_ID = call.context.awsRequestId;

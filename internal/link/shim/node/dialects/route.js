@@ -2,13 +2,36 @@
 
 // Routes such as products/{category:alpha}/{id:int?} and {*rest}, as Azure has them.
 
-// match gives the parameters of a path under a route, {} when it does not fit. Azure
-// serves routes below api/, Hearth below the function's own URL: both are understood.
-function match(route, path) {
-  if (!route) return {};
-  const wanted = route.split('/').filter(Boolean);
-  const parts = path.split('/').filter(Boolean).map(decoded);
-  return walk(wanted, parts) || (parts[0] === 'api' ? walk(wanted, parts.slice(1)) : null) || {};
+const fs = require('fs');
+const path = require('path');
+
+// matcher gives a function that finds the parameters of a path under a route, {} when it
+// does not fit. Azure serves routes below the prefix of host.json, api unless it says
+// another, Hearth also below the function's own URL: both are understood.
+function matcher(route, root) {
+  if (!route) return () => ({});
+  const wanted = segments(route);
+  const prefix = segments(prefixOf(root));
+  return (path) => {
+    const parts = segments(path).map(decoded);
+    const prefixed = prefix.length > 0 && prefix.every((part, i) => parts[i] === part);
+    return walk(wanted, parts) || (prefixed ? walk(wanted, parts.slice(prefix.length)) : null) || {};
+  };
+}
+
+function segments(path) {
+  return path.split('/').filter(Boolean);
+}
+
+// prefixOf is host.json's extensions.http.routePrefix; http.routePrefix in its version 1.
+function prefixOf(root) {
+  try {
+    const said = JSON.parse(fs.readFileSync(path.join(root, 'host.json'), 'utf8').replace(/^\uFEFF/, ''));
+    for (const http of [said.extensions && said.extensions.http, said.http]) {
+      if (http && typeof http.routePrefix === 'string') return http.routePrefix;
+    }
+  } catch { /* there is none, or it is not JSON: the usual one */ }
+  return 'api';
 }
 
 function walk(wanted, parts) {
@@ -46,4 +69,4 @@ function urlOf({ scheme, headers, path, query }) {
   return `${scheme}://${headers.host || 'localhost'}${path}${query === '' ? '' : `?${query}`}`;
 }
 
-module.exports = { match, urlOf };
+module.exports = { matcher, urlOf };

@@ -20,7 +20,12 @@ def load(name, root):
             "Bad handler '%s': it must have the form module.function, for instance app.handler "
             "for the function handler in app.py" % name,
         )
-    module = _import(path.replace("/", "."), root)
+    return load_from(path.replace("/", "."), function, root)
+
+
+def load_from(name, function, root):
+    """The function of that name in a module."""
+    module = imported(name, root)
     if not hasattr(module, function):
         raise Failure(
             "Runtime.HandlerNotFound",
@@ -36,7 +41,8 @@ def load(name, root):
     return handler
 
 
-def _import(name, root):
+def imported(name, root):
+    """The module of that name, as Python imports it."""
     try:
         __import__(name)
     except SyntaxError as error:

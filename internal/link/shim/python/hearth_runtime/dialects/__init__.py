@@ -10,7 +10,7 @@ from .. import loader
 from ..failures import Failure
 from ..invocation import attribution
 
-_NAMES = ("binaris", "google", "kubeless", "openwhisk", "prototype")
+_NAMES = ("azure", "binaris", "google", "kubeless", "openwhisk", "prototype")
 
 
 class Adapter:

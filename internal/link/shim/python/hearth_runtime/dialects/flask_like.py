@@ -108,16 +108,9 @@ class Request:
         self.full_path = "%s?%s" % (self.path, request.query)
         self.url = self.base_url + ("?" + request.query if request.query else "")
         self.args = _pairs(request.query)
-        self.form, self.files = self._form()
+        self.form, self.files = form_of(self.content_type, self.data)
         self.values = MultiDict([*self.args.items(True), *self.form.items(True)])
         self.cookies = _cookies(request.headers.get("cookie", ""))
-
-    def _form(self):
-        if self.mimetype == "application/x-www-form-urlencoded":
-            return _pairs(self.data.decode("utf-8", "replace")), MultiDict(())
-        if self.mimetype == "multipart/form-data":
-            return _multipart(self.content_type, self.data)
-        return MultiDict(()), MultiDict(())
 
     def get_data(self, cache=True, as_text=False, parse_form_data=False):
         return self.data.decode("utf-8", "replace") if as_text else self.data
@@ -137,6 +130,16 @@ class Request:
     @property
     def json(self):
         return self.get_json()
+
+
+def form_of(content_type, data):
+    """The fields and the files of a form that a body holds; none of either otherwise."""
+    kind = event.media_type(content_type)
+    if kind == "application/x-www-form-urlencoded":
+        return _pairs(data.decode("utf-8", "replace")), MultiDict(())
+    if kind == "multipart/form-data":
+        return _multipart(content_type, data)
+    return MultiDict(()), MultiDict(())
 
 
 def _unquoted(path):

@@ -19,7 +19,7 @@ class OpenWhisk(Adapter):
     def __init__(self, function, init):
         super().__init__(function)
         self.exclusive = not init.concurrent
-        self.raw = os.environ.get("__OW_RAW_HTTP", "").lower() in ("1", "true")
+        self.raw = (os.environ.get("__OW_RAW_HTTP") or os.environ.get("OW_RAW_HTTP", "")).lower() in ("1", "true")
 
     def arguments(self, value, context):
         if self.exclusive:  # these have one value for each process

@@ -1,2 +1,2 @@
 const { app } = require('@azure/functions');
-app.http('hello', { handler: async () => ({ body: 'hi' }) });
+app.http('hello', { methods: ['GET'], route: 'hello/{name:alpha?}', handler: async (request) => ({ body: 'hi ' + request.params.name }) });

@@ -1,0 +1,177 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"hearth/internal/hearth"
+)
+
+const (
+	coldSamples = 11
+	// refill is how long the pool of prewarmed sandboxes may take to be full again.
+	refill = 800 * time.Millisecond
+)
+
+// cold measures first calls: from the request to the response, in turns with starting the
+// bare interpreter.
+func (s *suite) cold() error {
+	prewarms, off := s.prewarming()
+	p, err := s.start("cold", "--memory", "1000000")
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	none := p
+	if prewarms {
+		if none, err = s.start("cold-none", append([]string{"--memory", "1000000"}, off...)...); err != nil {
+			return err
+		}
+		defer none.stop()
+		if err := s.coldNode("cold-node", p); err != nil {
+			return err
+		}
+	} else {
+		s.row("cold-node").Note = "this Hearth has no prewarmed sandboxes"
+	}
+	if err := s.coldPython(p); err != nil {
+		return err
+	}
+	if !prewarms {
+		s.row("cold-python").Note = "not prewarmed"
+	}
+	if err := s.coldNode("cold-none", none); err != nil {
+		return err
+	}
+	return s.coldBurst(p)
+}
+
+// prewarming tells whether this Hearth keeps prewarmed sandboxes, and the arguments that
+// switch them off.
+func (s *suite) prewarming() (bool, []string) {
+	help, err := exec.CommandContext(s.ctx, s.cfg.Binary, "up", "--help").Output()
+	if err != nil || !strings.Contains(string(help), "--prewarm") {
+		return false, nil
+	}
+	return true, []string{"--prewarm", "0"}
+}
+
+func (s *suite) coldNode(id string, p *platform) error {
+	return s.coldStarts(id, p, map[string]any{"runtime": "nodejs", "handler": "index.handler"}, "hello", s.cfg.Node, "-e", "0")
+}
+
+func (s *suite) coldPython(p *platform) error {
+	return s.coldStarts("cold-python", p, map[string]any{"runtime": "python3", "handler": "app.handler"}, "pyhello", s.cfg.Python, "-c", "0")
+}
+
+// coldStarts calls functions for the first time, each of them once, in turns with running
+// a command.
+func (s *suite) coldStarts(id string, p *platform, config map[string]any, folder, program string, args ...string) error {
+	s.say("%s", id)
+	config["memoryMB"], config["timeout"] = 256, "10s"
+	var ours, theirs, ratios []float64
+	for i := range coldSamples {
+		name := fmt.Sprintf("%s-%d", id, i)
+		if err := p.deploy(name, folder, config); err != nil {
+			return err
+		}
+		s.pause(refill)
+		begin := time.Now()
+		if _, err := p.call("/fn/" + name + "/"); err != nil {
+			return err
+		}
+		took := millis(time.Since(begin))
+		s.pause(refill / 2) // whatever is done afterwards, such as refilling, is over
+		begin = time.Now()
+		if err := exec.CommandContext(s.ctx, program, args...).Run(); err != nil {
+			return err
+		}
+		bare := millis(time.Since(begin))
+		if i == 0 {
+			continue // the first finds nothing in the caches
+		}
+		ours, theirs, ratios = append(ours, took), append(theirs, bare), append(ratios, took/bare)
+	}
+	s.set(id, median(ours), median(theirs), median(ratios))
+	return nil
+}
+
+// coldBurst calls many functions at once that were never called before.
+func (s *suite) coldBurst(p *platform) error {
+	n := s.cfg.Burst
+	s.say("%d cold functions at once", n)
+	for i := range n {
+		err := p.deploy(fmt.Sprintf("burst%d", i), "hello", map[string]any{"runtime": "nodejs", "handler": "index.handler",
+			"memoryMB": 128, "timeout": "30s"})
+		if err != nil {
+			return err
+		}
+	}
+	s.pause(refill)
+	before, err := runTwoAtATime(s.ctx, n, s.cfg.Node, "-e", "0")
+	if err != nil {
+		return err
+	}
+	errs := make([]error, n)
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { _, errs[i] = p.call(fmt.Sprintf("/fn/burst%d/", i)) })
+	}
+	wg.Wait()
+	took := time.Since(begin)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	s.pause(2 * refill)
+	after, err := runTwoAtATime(s.ctx, n, s.cfg.Node, "-e", "0")
+	if err != nil {
+		return err
+	}
+	r := s.set("cold-burst", millis(took), millis((before+after)/2), 0)
+	if n != 100 {
+		r.Note = fmt.Sprintf("%d of them", n)
+	}
+	return nil
+}
+
+// runTwoAtATime runs a command n times, two at a time.
+func runTwoAtATime(ctx context.Context, n int, program string, args ...string) (time.Duration, error) {
+	work := make(chan struct{}, n)
+	for range n {
+		work <- struct{}{}
+	}
+	close(work)
+	begin := time.Now()
+	var wg sync.WaitGroup
+	var errs [2]error
+	for i := range errs {
+		wg.Go(func() {
+			for range work {
+				if errs[i] == nil {
+					errs[i] = exec.CommandContext(ctx, program, args...).Run()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(begin), errors.Join(errs[:]...)
+}
+
+// bursts fires ten calls at once at a slow function of each execution model.
+func (s *suite) bursts() error {
+	for _, model := range []hearth.Model{hearth.Concurrent, hearth.Exclusive} {
+		s.say("ten calls at once, %s", model)
+		b, err := measureBurst(s.platform, model, 10)
+		if err != nil {
+			return err
+		}
+		s.report.Bursts = append(s.report.Bursts, b)
+	}
+	return nil
+}

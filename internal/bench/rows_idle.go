@@ -1,0 +1,87 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"time"
+)
+
+// idle measures what a platform costs that does nothing: its memory, the time to ready,
+// and what an idle instance takes more than a bare Node process.
+func (s *suite) idle() error {
+	var ready, memory []float64
+	for i := range s.cfg.Rounds {
+		s.say("start to ready, round %d", i+1)
+		p, err := s.start(fmt.Sprintf("idle%d", i))
+		if err != nil {
+			return err
+		}
+		s.pause(2 * refill) // prewarmed sandboxes, if there are any, are there
+		kb := resident(p.cmd.Process.Pid)
+		if err := p.stop(); err != nil {
+			return err
+		}
+		ready, memory = append(ready, millis(p.Ready)), append(memory, float64(kb)/1024)
+	}
+	s.set("idle-ready", median(ready), 0, 0)
+	s.set("idle-memory", median(memory), 0, 0)
+	return s.idleInstances()
+}
+
+// idleInstances compares warm idle instances with bare Node processes: the memory of their
+// processes, with their share of what they share, and what the platform's own process grew.
+func (s *suite) idleInstances() error {
+	const n = 8
+	s.say("idle instances")
+	bare, err := s.bareNode(n)
+	if err != nil {
+		return err
+	}
+	p, err := s.start("idle-instances", "--memory", "1000000")
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	s.pause(2 * refill)
+	before := resident(p.cmd.Process.Pid)
+	var pids []int
+	for i := range n {
+		name := fmt.Sprintf("idle%d", i)
+		if err := p.deploy(name, "hello", map[string]any{"runtime": "nodejs", "handler": "index.handler", "memoryMB": 256}); err != nil {
+			return err
+		}
+		if _, err := p.call("/fn/" + name + "/"); err != nil {
+			return err
+		}
+	}
+	s.pause(3 * time.Second)
+	for i := range n {
+		pids = append(pids, p.instancePids(fmt.Sprintf("idle%d", i))...)
+	}
+	if len(pids) < n {
+		return errors.New("the processes of the instances are not in control groups that are called like them")
+	}
+	grown := max(resident(p.cmd.Process.Pid)-before, 0)
+	r := s.set("idle-instance", float64(proportional(pids)+grown)/n/1024, bare, 0)
+	r.Note = fmt.Sprintf("of %d; %.1f MB of an instance's are the growth of Hearth's own process", n, float64(grown)/n/1024)
+	return nil
+}
+
+// bareNode is the memory in MB of one of n Node processes that wait for nothing.
+func (s *suite) bareNode(n int) (float64, error) {
+	var pids []int
+	for range n {
+		cmd := exec.CommandContext(s.ctx, s.cfg.Node, "-e", "setInterval(() => {}, 1 << 30)")
+		if err := cmd.Start(); err != nil {
+			return 0, err
+		}
+		defer func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}()
+		pids = append(pids, cmd.Process.Pid)
+	}
+	s.pause(time.Second)
+	return float64(proportional(pids)) / float64(n) / 1024, nil
+}
