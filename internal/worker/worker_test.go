@@ -184,12 +184,13 @@ func TestNoRoomForASandbox(t *testing.T) {
 }
 
 func TestTimeOutRetiresAndTheOthersFinish(t *testing.T) {
-	release := make(chan struct{})
+	release, arrived := make(chan struct{}), make(chan struct{})
 	m := &machine{script: func(b *box) {
 		var first uint32
 		b.serve(func(f frame) {
 			if first == 0 {
 				first = f.stream // never answered
+				close(arrived)
 				return
 			}
 			stream := f.stream
@@ -221,7 +222,7 @@ func TestTimeOutRetiresAndTheOthersFinish(t *testing.T) {
 		first = res
 		close(release)
 	})
-	waitUntil(t, func() bool { return w.Stats().InFlight == 1 })
+	<-arrived
 	close(started)
 	wg.Wait()
 	if doc := failure(t, first); doc.ErrorType != hearth.TypeTimedOut || !strings.HasSuffix(doc.ErrorMessage, "Task timed out after 0.05 seconds") {
