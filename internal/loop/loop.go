@@ -19,6 +19,9 @@ const (
 	// Readable also stands for the end of the connection, and for errors: a read tells.
 	Readable Events = 1 << iota
 	Writable
+	// Broken comes with Readable, whatever the socket is watched for: the connection has
+	// been reset, or both its halves are closed.
+	Broken
 )
 
 // Handler is called back about one socket.
@@ -193,6 +196,9 @@ func (l *Loop) begin(n int) (calls int) {
 		}
 		if e.Events&unix.EPOLLOUT != 0 {
 			events |= Writable
+		}
+		if e.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+			events |= Broken
 		}
 		l.ready[calls] = call{at.handler, events}
 		calls++

@@ -143,6 +143,16 @@ func rw(trap uintptr, fd int, p []byte) (int, error) {
 	}
 }
 
+// Accept takes a connection off a listening socket; its descriptor does not block.
+func (s *Socket) Accept() (fd int, from unix.Sockaddr, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.fd < 0 {
+		return -1, nil, net.ErrClosed
+	}
+	return unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+}
+
 // CloseWrite ends the sending half of the connection.
 func (s *Socket) CloseWrite() error {
 	s.mu.RLock()

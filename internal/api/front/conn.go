@@ -1,0 +1,325 @@
+package front
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hearth/internal/loop"
+)
+
+const (
+	// keepBuffer is the largest buffer that an idle connection keeps, in bytes.
+	keepBuffer = 16 << 10
+	// readAhead bounds what is read beyond the request being served, in bytes.
+	readAhead = 64 << 10
+	// lingerTime and lingerBytes bound what a client may still send that is not read any
+	// more.
+	lingerTime  = 2 * time.Second
+	lingerBytes = 128 << 20
+)
+
+// Exchange is a request and the answer to it. A connection has one at a time, and uses
+// its memory again.
+type Exchange struct {
+	Request
+	Remote netip.Addr
+	// Memory is the handler's own, kept for the next exchange of the connection.
+	Memory any
+
+	conn *conn
+}
+
+// Answer writes an answer, whole, of which body is the second part or nil, and ends the
+// exchange: another may have begun when it returns. closing closes the connection
+// afterwards, as the answer has told the client. Both slices must stay as they are until
+// the handler is asked to Begin the next exchange of this connection.
+func (x *Exchange) Answer(first, body []byte, closing bool) {
+	c := x.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		c.release()
+		return
+	}
+	c.out = [2][]byte{first, body}
+	c.closing = c.closing || closing
+	c.flush()
+}
+
+// Closing tells whether the answer must tell the client that the connection closes.
+func (x *Exchange) Closing() bool { return x.Close || x.conn.front.draining.Load() }
+
+// Detach takes the connection out of the front's hands, for an answer of another kind;
+// rest has come behind the request. The exchange is over.
+func (x *Exchange) Detach() (c net.Conn, rest []byte, err error) {
+	conn := x.conn
+	conn.mu.Lock()
+	defer conn.mu.Unlock()
+	if conn.gone {
+		conn.release()
+		return nil, nil, net.ErrClosed
+	}
+	rest = append([]byte(nil), conn.in[conn.at+conn.size:]...)
+	if c, err = conn.detach(); err != nil {
+		return nil, nil, err
+	}
+	conn.release()
+	return c, rest, nil
+}
+
+// conn is a client's connection.
+type conn struct {
+	front  *Front
+	socket *loop.Socket
+	due    atomic.Int64 // when patience ends, Unix nanoseconds
+
+	mu        sync.Mutex // guards all below
+	x         Exchange
+	in        []byte // that has come; from at on not yet served
+	at        int
+	size      int // of the request being served
+	out       [2][]byte
+	waitsFor  phase
+	busy      bool // an exchange is under way
+	pumping   bool // somebody is in pump
+	ended     bool // the client sends no more
+	closing   bool // when the answer is written
+	lingering bool // closed but for what the client still sends
+	dropped   int
+	gone      bool // closed, or in other hands
+}
+
+var _ loop.Handler = (*conn)(nil)
+
+// Ready is called by the loop.
+func (c *conn) Ready(events loop.Events) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.gone:
+	case c.lingering:
+		c.drop()
+	case events&loop.Broken != 0 && (c.busy || c.ended):
+		c.close() // nobody is there for the answer
+	case events&loop.Writable != 0 && len(c.out[0])+len(c.out[1]) > 0:
+		c.flush()
+	case events&loop.Readable != 0:
+		c.read()
+	}
+}
+
+// read reads once and serves what is whole.
+func (c *conn) read() {
+	scratch := c.socket.Loop().Scratch()
+	n, err := c.socket.Read(scratch)
+	switch {
+	case errors.Is(err, loop.ErrAgain):
+		return
+	case errors.Is(err, io.EOF):
+		c.ended = true
+		if !c.busy {
+			c.close()
+			return
+		}
+		c.watch(0) // it may have closed one half only, and want its answer
+		return
+	case err != nil:
+		c.close()
+		return
+	}
+	c.room(n)
+	c.in = append(c.in, scratch[:n]...)
+	if !c.busy {
+		c.pump()
+	} else if len(c.in)-c.at-c.size > readAhead {
+		c.watch(0)
+	}
+}
+
+func (c *conn) watch(events loop.Events) {
+	if c.ended {
+		events &^= loop.Readable
+	}
+	if c.socket.Want(events) != nil {
+		c.close()
+	}
+}
+
+// room moves what has not been served to the front of the buffer, if n bytes more
+// would not fit. Nobody may look at it meanwhile.
+func (c *conn) room(n int) {
+	if c.busy || c.at == 0 || len(c.in)+n <= cap(c.in) {
+		return
+	}
+	c.in = c.in[:copy(c.in, c.in[c.at:])]
+	c.at = 0
+}
+
+// pump serves one request after the other, for as long as whole ones have come.
+func (c *conn) pump() {
+	if c.pumping {
+		return // whoever is in it goes on
+	}
+	c.pumping = true
+	for !c.busy && !c.gone && !c.lingering && c.next() {
+		c.busy = true
+		c.patience(nothing, 0)
+		c.mu.Unlock()
+		taken := c.front.cfg.Handler.Begin(&c.x)
+		c.mu.Lock()
+		if !taken {
+			c.busy = false
+			c.handOver()
+		}
+	}
+	c.pumping = false
+}
+
+// next makes out the next request. If it is not whole, it sees to it that the rest
+// comes, in time; what is not for the front is handed over.
+func (c *conn) next() bool {
+	b := c.in[c.at:]
+	if len(b) == 0 {
+		c.rest()
+		return false
+	}
+	var h head
+	switch parse(b, &h) {
+	case odd:
+		c.handOver()
+		return false
+	case incomplete:
+		if len(b) > c.front.cfg.MaxHeaderBytes {
+			c.handOver()
+			return false
+		}
+		c.wait(headers, c.front.cfg.HeaderTimeout)
+		return false
+	}
+	if h.size > c.front.cfg.MaxHeaderBytes || h.body > c.front.cfg.MaxBodyBytes {
+		c.handOver()
+		return false
+	}
+	c.size = h.size + h.body
+	if len(b) < c.size {
+		c.wait(body, c.front.cfg.BodyTimeout)
+		return false
+	}
+	h.Body = b[h.size:c.size]
+	c.x.Request = h.Request
+	return true
+}
+
+// rest is what a connection does between two requests.
+func (c *conn) rest() {
+	if c.ended || c.front.draining.Load() {
+		c.close()
+		return
+	}
+	c.at, c.in = 0, c.in[:0]
+	if cap(c.in) > keepBuffer {
+		c.in = nil
+	}
+	c.patience(idle, c.front.cfg.IdleTimeout)
+	c.watch(loop.Readable)
+}
+
+// wait is what it does within one that has not come whole.
+func (c *conn) wait(what phase, most time.Duration) {
+	if c.ended {
+		c.close()
+		return
+	}
+	c.patience(what, most)
+	c.watch(loop.Readable)
+}
+
+// flush writes what the socket takes, and goes on to the next request when all of the
+// answer has left.
+func (c *conn) flush() {
+	for i := range c.out {
+		for len(c.out[i]) > 0 {
+			n, err := c.socket.Write(c.out[i])
+			if errors.Is(err, loop.ErrAgain) {
+				c.patience(taking, c.front.cfg.WriteTimeout)
+				c.watch(loop.Writable)
+				return
+			}
+			if err != nil {
+				c.close()
+				c.release()
+				return
+			}
+			c.patience(nothing, 0) // it has taken some
+			c.out[i] = c.out[i][n:]
+		}
+	}
+	c.out = [2][]byte{}
+	c.at += c.size
+	c.size = 0
+	c.release()
+	if c.closing {
+		c.leave()
+		return
+	}
+	c.watch(loop.Readable)
+	c.pump()
+}
+
+// release ends the exchange.
+func (c *conn) release() {
+	c.busy = false
+	c.x.Request = Request{}
+}
+
+// handOver gives the connection to a server that knows all of HTTP.
+func (c *conn) handOver() {
+	rest := append([]byte(nil), c.in[c.at:]...)
+	if nc, err := c.detach(); err == nil {
+		c.front.cfg.HandOver(nc, rest)
+	}
+}
+
+func (c *conn) detach() (net.Conn, error) {
+	nc, err := c.socket.Detach()
+	c.forget()
+	return nc, err
+}
+
+// leave closes the connection so that the client can read what was written: closing
+// it while something comes would have the system tell of a reset.
+func (c *conn) leave() {
+	if c.ended || len(c.in) == c.at || c.socket.CloseWrite() != nil {
+		c.close()
+		return
+	}
+	c.lingering = true
+	c.patience(linger, lingerTime)
+	c.watch(loop.Readable)
+}
+
+// drop reads what is of no use any more.
+func (c *conn) drop() {
+	n, err := c.socket.Read(c.socket.Loop().Scratch())
+	if c.dropped += n; err != nil && !errors.Is(err, loop.ErrAgain) || c.dropped > lingerBytes {
+		c.close()
+	}
+}
+
+func (c *conn) close() {
+	c.socket.Close()
+	c.forget()
+}
+
+func (c *conn) forget() {
+	if c.gone {
+		return
+	}
+	c.gone, c.in, c.out = true, nil, [2][]byte{}
+	c.front.forget(c)
+}
