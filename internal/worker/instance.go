@@ -50,10 +50,11 @@ type instance struct {
 	releaseCode func()
 	blank       *blank // the sandbox that it will have, if one waited
 	initTook    time.Duration
+	redone      time.Duration // what it took to do the init again, 0 if that was not needed
 
 	lastWords lastWords // of the processes' own output
 
-	up      atomic.Bool // sb is set
+	shown   atomic.Pointer[sandbox.Sandbox] // sb, once there is one
 	sampled atomic.Int64
 	peak    atomic.Int64
 
@@ -126,14 +127,16 @@ func mb(bytes int64) int { return int((bytes + 1<<20 - 1) >> 20) }
 // describe adds what the worker knows to what the pool knows.
 func (inst *instance) describe(info *hearth.InstanceInfo) {
 	info.LogStream = inst.stream
-	if !inst.up.Load() {
+	shown := inst.shown.Load()
+	if shown == nil {
 		return
 	}
-	info.PID = inst.sb.PID()
+	sb := *shown
+	info.PID = sb.PID()
 	if info.State != hearth.Starting { // the keeper writes it until then
 		info.Init = inst.initTook
 	}
-	if stats, err := inst.sb.Stats(); err == nil {
+	if stats, err := sb.Stats(); err == nil {
 		info.UsedMB, info.PeakMB, info.CPU = mb(stats.MemoryBytes), mb(stats.PeakMemoryBytes), stats.CPU
 	}
 }

@@ -51,7 +51,7 @@ func (w *Worker) Invoke(ctx context.Context, inv *hearth.Invocation) (*hearth.Re
 	}
 	began := now
 	if waited {
-		began = time.Now()
+		began = lease.Instance.Value.(*instance).chargedFrom(lease, now, time.Now())
 	}
 	res := w.run(c, inv, lease, began)
 	res.Report.Queued = began.Sub(now)
@@ -139,14 +139,15 @@ func (w *Worker) run(c *call, inv *hearth.Invocation, lease pool.Lease, began ti
 	lc.Deadline = began.Add(timeout)
 	res := &hearth.Result{Instance: inst.id, Seq: lease.Seq, Cold: lease.Cold, Version: inv.Version.Number}
 	res.Report.MemoryMB = inv.Version.Config.MemoryMB
+	left := timeout
 	if lease.Seq == 1 {
-		res.Report.Init = inst.initTook
+		res.Report.Init, left = inst.initReport(), time.Until(lc.Deadline)
 	}
 	inst.log.Start(began, inv.ID, inv.Version.Number)
 	if inv.Started != nil {
 		inv.Started(inst.id)
 	}
-	status := w.exchange(c, inst, lc, timeout, inv, res)
+	status := w.exchange(c, inst, lc, left, inv, res)
 	if status == statusStreaming {
 		return w.stream(inst, lc, inv, lease, began, res)
 	}
