@@ -20,6 +20,8 @@ type putInput struct {
 	Config   configDoc         `json:"config"`
 	Tags     map[string]string `json:"tags"`     // all of them, when given
 	Reserved json.RawMessage   `json:"reserved"` // a number; null removes it
+	// Provisioned is the provisioned concurrency of $LATEST: a number; null removes it.
+	Provisioned json.RawMessage `json:"provisioned"`
 	// Routes are paths below /http/; all of them, when given.
 	Routes []hearth.HTTPRoute `json:"routes"`
 	// Triggers are schedules; all of them, when given.
@@ -105,6 +107,9 @@ func (in *putInput) apply(f *hearth.Function) error {
 		}
 		f.Reserved = &n
 	}
+	if err := applyProvisioned(f, in.Provisioned); err != nil {
+		return err
+	}
 	if in.Routes != nil {
 		f.Routes = slices.Clone(in.Routes)
 	}
@@ -142,7 +147,7 @@ func decodeStrictly(body []byte, v any) error {
 		message = wrongType(wrong)
 	}
 	if strings.HasPrefix(message, "unknown field") {
-		message += "; the body has config, tags, reserved, routes, triggers and code, and config has " + configKeys
+		message += "; the body has config, tags, reserved, provisioned, routes, triggers and code, and config has " + configKeys
 	}
 	return hearth.Errorf(hearth.ErrInvalid, "The body is not as it should be: %s.", message)
 }

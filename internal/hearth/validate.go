@@ -105,6 +105,10 @@ func (f *Function) Validate() error {
 		v.add("reservedConcurrentExecutions", strconv.Itoa(*f.Reserved), "Member must have value greater than or equal to 0 (0 refuses every invocation)")
 		return v.err()
 	}
+	if n := f.provisionedSum(); f.Reserved != nil && n > *f.Reserved {
+		return Errorf(ErrInvalid, "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function: "+
+			"%d would be provisioned, %d are reserved. Provision less, or reserve more.", n, *f.Reserved)
+	}
 	if err := f.Async.Validate(); err != nil {
 		return err
 	}
