@@ -78,9 +78,9 @@ type functionDoc struct {
 	Created   time.Time            `json:"created"`
 	Latest    versionDoc           `json:"latest"`
 	// Published is the number of the version published last, Aliases where each leads.
-	Published int                 `json:"published,omitempty"`
-	Aliases   []hearth.Alias      `json:"aliases,omitempty"`
-	Async     *hearth.AsyncConfig `json:"async,omitempty"`
+	Published int            `json:"published,omitempty"`
+	Aliases   []hearth.Alias `json:"aliases,omitempty"`
+	Async     *asyncDoc      `json:"async,omitempty"`
 	// Provisioned is what is kept ready, and how far this node is with it.
 	Provisioned []hearth.ProvisionInfo `json:"provisioned,omitempty"`
 }
@@ -190,7 +190,7 @@ func (s *Server) docOf(r *request, f *hearth.Function, alive map[string]int) fun
 		State: s.deps.Functions.State(f.Name),
 		Model: v.Config.Model, Slots: v.Config.Slots(), MemoryMB: v.Config.MemoryMB, KeepAlive: span(v.Config.KeepAlive),
 		Instances: alive[f.Name], Reserved: f.Reserved, Tags: f.Tags, Routes: f.Routes, Triggers: f.Triggers, Created: f.Created,
-		Latest: versionDocOf(v), Published: f.Published, Aliases: f.Aliases, Async: f.Async,
+		Latest: versionDocOf(v), Published: f.Published, Aliases: f.Aliases, Async: asyncDocOf(f.Async),
 		Provisioned: s.provisionInfos(f),
 	}
 }

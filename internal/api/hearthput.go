@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"hearth/internal/hearth"
 	"hearth/internal/registry"
@@ -26,7 +27,11 @@ type putInput struct {
 	Routes []hearth.HTTPRoute `json:"routes"`
 	// Triggers are schedules; all of them, when given.
 	Triggers []hearth.Trigger `json:"triggers"`
-	Code     []byte           `json:"code"` // the archive
+	// Async is what becomes of asynchronous invocations, all of it; null means the defaults.
+	Async json.RawMessage `json:"async"`
+	Code  []byte          `json:"code"` // the archive
+
+	now time.Time
 }
 
 // putFunction creates a function or changes it, code and configuration in one step.
@@ -35,7 +40,7 @@ func (s *Server) putFunction(r *request) error {
 	if err := hearth.ValidateName(name); err != nil {
 		return err
 	}
-	var in putInput
+	in := putInput{now: s.now().UTC().Truncate(time.Second)}
 	if err := decodeStrictly(r.ctx.Request.Body(), &in); err != nil {
 		return err
 	}
@@ -121,6 +126,11 @@ func (in *putInput) apply(f *hearth.Function) error {
 			}
 		}
 	}
+	if in.Async != nil {
+		if err := setAsync(f, in.Async, in.now); err != nil {
+			return err
+		}
+	}
 	in.Config.patch().Apply(&f.Latest.Config)
 	hearth.RetellTags(f)
 	return f.Validate()
@@ -147,7 +157,7 @@ func decodeStrictly(body []byte, v any) error {
 		message = wrongType(wrong)
 	}
 	if strings.HasPrefix(message, "unknown field") {
-		message += "; the body has config, tags, reserved, provisioned, routes, triggers and code, and config has " + configKeys
+		message += "; the body has config, tags, reserved, provisioned, routes, triggers, async and code, and config has " + configKeys
 	}
 	return hearth.Errorf(hearth.ErrInvalid, "The body is not as it should be: %s.", message)
 }
