@@ -82,6 +82,12 @@ func (c *Config) Validate() error {
 	if len(c.CapacityProvider) > MaxCapacityProviderLen || !utf8.ValidString(c.CapacityProvider) {
 		v.add("capacityProviderArn", c.CapacityProvider, "Member must have length less than or equal to %d", MaxCapacityProviderLen)
 	}
+	if c.LogFormat != "" && c.LogFormat != LogJSON {
+		v.add("loggingConfig.logFormat", c.LogFormat, "Member must satisfy enum value set: [JSON, Text]")
+	}
+	if c.LogLevel != "" && !slices.Contains(LogLevels(), c.LogLevel) {
+		v.add("loggingConfig.applicationLogLevel", c.LogLevel, "Member must satisfy enum value set: [%s]", strings.Join(LogLevels(), ", "))
+	}
 	if utf8.RuneCountInString(c.Description) > MaxDescriptionLen {
 		v.add("description", c.Description, "Member must have length less than or equal to %d", MaxDescriptionLen)
 	}
