@@ -21,6 +21,9 @@ const (
 	// shutdownGrace is what exit hooks get when an idle instance is stopped. Lambda
 	// gives at most 2 s.
 	shutdownGrace = 500 * time.Millisecond
+	// customGrace is what a custom runtime and its extensions get. Without extensions
+	// "hearth init" takes no more of it than the runtime's share.
+	customGrace = 2 * time.Second
 	// settle is how long the two signs of a death, the end of the process and the end
 	// of its socket, may lie apart.
 	settle = time.Second
@@ -216,8 +219,12 @@ func (inst *instance) outlive() (byItself bool) {
 
 // leave lets an instance run its exit hooks.
 func (inst *instance) leave() {
-	inst.conn.Shutdown(shutdownGrace)
-	timer := time.NewTimer(shutdownGrace)
+	grace := shutdownGrace
+	if language, err := hearth.Language(inst.version.Config.Runtime); err == nil && language == hearth.LangCustom {
+		grace = customGrace
+	}
+	inst.conn.Shutdown(grace)
+	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case <-inst.sb.Done():

@@ -253,6 +253,7 @@ func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, inter
 		Env:      pairs(w.environment(v, inst.id, inst.stream, inside)),
 		CodeDir:  codeDir,
 		ShimDir:  w.cfg.ShimDir,
+		OptDir:   layers(language, codeDir),
 		MemoryMB: v.Config.MemoryMB,
 		CPUs:     float64(v.Config.MemoryMB) / hearth.MBPerCPU,
 		TmpMB:    v.Config.TmpMB,
