@@ -7,7 +7,7 @@ VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test torture lint bench bench-quick docs install clean
+.PHONY: help build demo demo-stop test torture lint bench bench-quick profile docs install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ bench: build ## measure against plain servers and peers; writes docs/benchmarks.
 bench-quick: build ## the first rows of it, in less than a minute; writes nothing
 	@scripts/install.sh --bench
 	@scripts/bench.sh --quick
+
+profile: build ## say where the time of a request goes; writes docs/performance.md
+	@scripts/install.sh --bench
+	@scripts/profile.sh
 
 docs: ## write docs/reference anew from the commands
 	go test ./internal/cli -run TestReference -update

@@ -26,6 +26,8 @@ if have gcc && [ "$(go env CGO_ENABLED)" = 1 ]; then
   # finds no races: of these two only what runs side by side.
   go test -race -timeout 8m -run 'Get|Put|Concurrent|Trim|Killed' hearth/internal/code
   go test -race -short -timeout 8m hearth/internal/registry
+  # Under the race detector allocations mean nothing.
+  go test -timeout 2m -run Alloc hearth/internal/{api,invoke,link,logs,worker}
 else
   note "no C compiler, so no race detector"
   step "go test: ${#race[@]} packages"

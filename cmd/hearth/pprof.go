@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"runtime/metrics"
 	"time"
 )
 
@@ -27,6 +28,7 @@ func servePprof(ctx context.Context, addr string, out io.Writer) (stop func(), e
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("/debug/metrics", serveMetrics)
 	server := &http.Server{Handler: byAddress(mux), ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan struct{})
 	go func() {
@@ -55,4 +57,28 @@ func byAddress(next http.Handler) http.Handler {
 func onLoopback(addr string) bool {
 	a, err := netip.ParseAddrPort(addr)
 	return err == nil && a.Addr().Unmap().IsLoopback()
+}
+
+// serveMetrics writes what the Go runtime counts, one "name value" in a line. Of a
+// histogram it writes how many values there are.
+func serveMetrics(w http.ResponseWriter, _ *http.Request) {
+	var samples []metrics.Sample
+	for _, d := range metrics.All() {
+		samples = append(samples, metrics.Sample{Name: d.Name})
+	}
+	metrics.Read(samples)
+	for _, s := range samples {
+		switch v := s.Value; v.Kind() {
+		case metrics.KindUint64:
+			fmt.Fprintln(w, s.Name, v.Uint64())
+		case metrics.KindFloat64:
+			fmt.Fprintln(w, s.Name, v.Float64())
+		case metrics.KindFloat64Histogram:
+			var n uint64
+			for _, c := range v.Float64Histogram().Counts {
+				n += c
+			}
+			fmt.Fprintln(w, s.Name, n)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"testing"
 	"time"
@@ -50,5 +51,15 @@ func TestPprofStaysOnLoopback(t *testing.T) {
 	if err == nil {
 		stop()
 		t.Fatal("profiles were offered to everybody")
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	w := httptest.NewRecorder()
+	serveMetrics(w, nil)
+	for _, name := range []string{"/gc/heap/allocs:objects", "/gc/heap/allocs:bytes", "/sched/latencies:seconds"} {
+		if !regexp.MustCompile(`(?m)^` + name + ` [1-9]`).MatchString(w.Body.String()) {
+			t.Errorf("%s is not told:\n%s", name, w.Body)
+		}
 	}
 }

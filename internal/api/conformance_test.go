@@ -31,7 +31,7 @@ func read(t *testing.T, r *bufio.Reader, method string) (*http.Response, string)
 	return resp, string(body)
 }
 
-func send(t *testing.T, c net.Conn, text string) {
+func send(t testing.TB, c net.Conn, text string) {
 	t.Helper()
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
@@ -314,7 +314,7 @@ func TestFollowerGone(t *testing.T) {
 }
 
 // eventually waits for what nothing tells of when it happens.
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !is(); runtime.Gosched() {
 		if time.Now().After(deadline) {

@@ -71,6 +71,8 @@ type Platform interface {
 	Status() hearth.Status
 	// Instances lists the instances of one function, of all if function is "".
 	Instances(function string) []hearth.InstanceInfo
+	// Provisioned tells how far this node is with a version's provisioned instances.
+	Provisioned(v *hearth.Version) hearth.ProvisionState
 }
 
 // Logs keeps what functions print.

@@ -27,6 +27,8 @@ func meaningOf(code hearth.ErrorCode) meaning {
 	switch code {
 	case hearth.ErrNotFound:
 		return meaning{status: 404, exception: "ResourceNotFoundException", capital: true}
+	case hearth.ErrNoProvisioned:
+		return meaning{status: 404, exception: "ProvisionedConcurrencyConfigNotFoundException"}
 	case hearth.ErrInvalid, hearth.ErrInvalidZip:
 		return meaning{status: 400, exception: "InvalidParameterValueException"}
 	case hearth.ErrInvalidRequest:

@@ -26,6 +26,8 @@ func (s *Server) hearthRoutes() []route {
 		{"GET", function + "/versions", (*Server).versionDocs},
 		{"GET", function + "/aliases", (*Server).aliasDocs},
 		{"POST", function + "/aliases/{}/rollback", (*Server).rollback},
+		{"GET", function + "/provisioned", (*Server).getProvisionDoc},
+		{"PUT", function + "/provisioned", (*Server).putProvisionDoc},
 		{"GET", "/hearth/v1/async", (*Server).backlogs},
 		{"GET", "/hearth/v1/async/events/{}", (*Server).eventStatus},
 		{"GET", "/hearth/v1/dead-letters", (*Server).deadLetters},
@@ -76,9 +78,11 @@ type functionDoc struct {
 	Created   time.Time            `json:"created"`
 	Latest    versionDoc           `json:"latest"`
 	// Published is the number of the version published last, Aliases where each leads.
-	Published int                 `json:"published,omitempty"`
-	Aliases   []hearth.Alias      `json:"aliases,omitempty"`
-	Async     *hearth.AsyncConfig `json:"async,omitempty"`
+	Published int            `json:"published,omitempty"`
+	Aliases   []hearth.Alias `json:"aliases,omitempty"`
+	Async     *asyncDoc      `json:"async,omitempty"`
+	// Provisioned is what is kept ready, and how far this node is with it.
+	Provisioned []hearth.ProvisionInfo `json:"provisioned,omitempty"`
 }
 
 type versionDoc struct {
@@ -102,13 +106,14 @@ type configDoc struct {
 	Timeout        *span              `json:"timeout,omitempty"`
 	TmpMB          *int               `json:"tmpMB,omitempty"`
 	KeepAlive      *span              `json:"keepAlive,omitempty"`
+	Freeze         *bool              `json:"freeze,omitempty"`
 	Model          *hearth.Model      `json:"model,omitempty"`
 	MaxConcurrency *int               `json:"maxConcurrency,omitempty"`
 	Env            *map[string]string `json:"env,omitempty"`
 }
 
 // configKeys names the members of configDoc, for those who misspell one.
-const configKeys = "description, role, runtime, handler, dialect, memoryMB, timeout, tmpMB, keepAlive, model, maxConcurrency, env"
+const configKeys = "description, role, runtime, handler, dialect, memoryMB, timeout, tmpMB, keepAlive, freeze, model, maxConcurrency, env"
 
 func configDocOf(c *hearth.Config) configDoc {
 	timeout, keepAlive, dialect := span(c.Timeout), span(c.KeepAlive), c.Dialect.Name()
@@ -122,6 +127,9 @@ func configDocOf(c *hearth.Config) configDoc {
 	if c.Role != "" {
 		doc.Role = &c.Role
 	}
+	if c.NoFreeze {
+		doc.Freeze = new(bool)
+	}
 	if len(c.Env) > 0 {
 		doc.Env = &c.Env
 	}
@@ -131,7 +139,7 @@ func configDocOf(c *hearth.Config) configDoc {
 func (c *configDoc) patch() *hearth.ConfigPatch {
 	p := &hearth.ConfigPatch{
 		Description: c.Description, Role: c.Role, Runtime: c.Runtime, Handler: c.Handler, Dialect: (*hearth.Dialect)(c.Dialect), MemoryMB: c.MemoryMB,
-		TmpMB: c.TmpMB, Model: c.Model, MaxConcurrency: c.MaxConcurrency, Env: c.Env,
+		TmpMB: c.TmpMB, Freeze: c.Freeze, Model: c.Model, MaxConcurrency: c.MaxConcurrency, Env: c.Env,
 		Timeout: (*time.Duration)(c.Timeout),
 	}
 	if c.KeepAlive != nil {
@@ -182,7 +190,8 @@ func (s *Server) docOf(r *request, f *hearth.Function, alive map[string]int) fun
 		State: s.deps.Functions.State(f.Name),
 		Model: v.Config.Model, Slots: v.Config.Slots(), MemoryMB: v.Config.MemoryMB, KeepAlive: span(v.Config.KeepAlive),
 		Instances: alive[f.Name], Reserved: f.Reserved, Tags: f.Tags, Routes: f.Routes, Triggers: f.Triggers, Created: f.Created,
-		Latest: versionDocOf(v), Published: f.Published, Aliases: f.Aliases, Async: f.Async,
+		Latest: versionDocOf(v), Published: f.Published, Aliases: f.Aliases, Async: asyncDocOf(f.Async),
+		Provisioned: s.provisionInfos(f),
 	}
 }
 

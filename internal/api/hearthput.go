@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"hearth/internal/hearth"
 	"hearth/internal/registry"
@@ -20,11 +21,17 @@ type putInput struct {
 	Config   configDoc         `json:"config"`
 	Tags     map[string]string `json:"tags"`     // all of them, when given
 	Reserved json.RawMessage   `json:"reserved"` // a number; null removes it
+	// Provisioned is the provisioned concurrency of $LATEST: a number; null removes it.
+	Provisioned json.RawMessage `json:"provisioned"`
 	// Routes are paths below /http/; all of them, when given.
 	Routes []hearth.HTTPRoute `json:"routes"`
 	// Triggers are schedules; all of them, when given.
 	Triggers []hearth.Trigger `json:"triggers"`
-	Code     []byte           `json:"code"` // the archive
+	// Async is what becomes of asynchronous invocations, all of it; null means the defaults.
+	Async json.RawMessage `json:"async"`
+	Code  []byte          `json:"code"` // the archive
+
+	now time.Time
 }
 
 // putFunction creates a function or changes it, code and configuration in one step.
@@ -33,7 +40,7 @@ func (s *Server) putFunction(r *request) error {
 	if err := hearth.ValidateName(name); err != nil {
 		return err
 	}
-	var in putInput
+	in := putInput{now: s.now().UTC().Truncate(time.Second)}
 	if err := decodeStrictly(r.ctx.Request.Body(), &in); err != nil {
 		return err
 	}
@@ -105,6 +112,9 @@ func (in *putInput) apply(f *hearth.Function) error {
 		}
 		f.Reserved = &n
 	}
+	if err := applyProvisioned(f, in.Provisioned); err != nil {
+		return err
+	}
 	if in.Routes != nil {
 		f.Routes = slices.Clone(in.Routes)
 	}
@@ -114,6 +124,11 @@ func (in *putInput) apply(f *hearth.Function) error {
 			if err := trigger.Check(&f.Triggers[i]); err != nil {
 				return err
 			}
+		}
+	}
+	if in.Async != nil {
+		if err := setAsync(f, in.Async, in.now); err != nil {
+			return err
 		}
 	}
 	in.Config.patch().Apply(&f.Latest.Config)
@@ -142,7 +157,7 @@ func decodeStrictly(body []byte, v any) error {
 		message = wrongType(wrong)
 	}
 	if strings.HasPrefix(message, "unknown field") {
-		message += "; the body has config, tags, reserved, routes, triggers and code, and config has " + configKeys
+		message += "; the body has config, tags, reserved, provisioned, routes, triggers, async and code, and config has " + configKeys
 	}
 	return hearth.Errorf(hearth.ErrInvalid, "The body is not as it should be: %s.", message)
 }

@@ -11,7 +11,8 @@ import (
 	"hearth/internal/hearth"
 )
 
-// httpPrefix is where the paths that functions declare begin: /http/SERVICE/path.
+// httpPrefix is where the paths that functions declare begin: /http/SERVICE/path, or
+// /http/SERVICE:ALIAS/path for another version than the latest.
 const httpPrefix = "/http/"
 
 // httpRouter finds the function that answers a declared path. It is built from the
@@ -189,6 +190,7 @@ func (s *Server) serveHTTP(ctx *fasthttp.RequestCtx, path, query []byte) {
 	if i := bytes.IndexByte(rest, '/'); i >= 0 {
 		service, tail = rest[:i], rest[i:]
 	}
+	service, qualifier, _ := bytes.Cut(service, []byte(":"))
 	m, known := s.httpTable().find(string(service), string(tail), string(ctx.Method()))
 	if m.httpLeaf == nil {
 		s.failURL(ctx, id, s.noRoute(string(service), string(ctx.Method()), string(tail), known))
@@ -203,11 +205,17 @@ func (s *Server) serveHTTP(ctx *fasthttp.RequestCtx, path, query []byte) {
 		in.route = &m
 		c.buildEvent(&in)
 	}
-	result, err := s.invokeEvent(c, &functionTarget{name: m.function, arn: m.arn}, id)
+	t := &functionTarget{name: m.function, arn: m.arn}
+	if len(qualifier) > 0 {
+		t.qualifier = string(qualifier)
+		t.arn = s.arn(t.name, t.qualifier)
+	}
+	c.req.WantStream = true
+	result, err := s.invokeEvent(c, t, id)
 	switch {
 	case err != nil:
-		s.failURL(ctx, id, err)
-	case m.Payload == hearth.Payload1 && result.FunctionError == "" && !isProxyAnswer(result.Payload):
+		s.failURL(ctx, id, t.explainURL(err))
+	case m.Payload == hearth.Payload1 && result.Stream == nil && result.FunctionError == "" && !isProxyAnswer(result.Payload):
 		s.failedURL(ctx, id, failureCause{typeMalformed, "payload format 1.0 needs a result with a statusCode, such as {statusCode: 200, body: \"…\"}"})
 	default:
 		s.answerURL(ctx, c, id, result)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -117,5 +118,32 @@ func BenchmarkHTTPRoute(b *testing.B) {
 		if m, _ := table.find("s", "/api/q/17/items/4", "GET"); m.httpLeaf == nil {
 			b.Fatal("not found")
 		}
+	}
+}
+
+// A declared path streams where the function does, with either payload format.
+func TestDeclaredPathStreams(t *testing.T) {
+	for _, payload := range []string{hearth.Payload1, hearth.Payload2} {
+		t.Run(payload, func(t *testing.T) {
+			m := newMemStream(hearth.TypeHTTPIntegration)
+			w := streaming(t, m)
+			route := `{"routes":[{"service":"shop","method":"GET","path":"/slow","payload":"` + payload + `"}]}`
+			if status, _, text, err := w.send(t, "PUT", "/hearth/v1/functions/f", []byte(route)); err != nil || status != 200 {
+				t.Fatalf("%d %s %v", status, text, err)
+			}
+			go m.write(preludeText + "first ")
+			resp := w.ask(t, "GET", "/http/shop/slow")
+			part := make([]byte, 6)
+			if _, err := io.ReadFull(resp.Body, part); err != nil || resp.StatusCode != 201 || string(part) != "first " {
+				t.Fatalf("%d %q, %v", resp.StatusCode, part, err)
+			}
+			go func() { // only now: the first part has come before the response ends
+				m.write("last")
+				m.end(nil)
+			}()
+			if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != "last" {
+				t.Errorf("the rest is %q, %v", rest, err)
+			}
+		})
 	}
 }

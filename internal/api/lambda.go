@@ -36,7 +36,9 @@ func (s *Server) lambdaRoutes() []route {
 		{"PUT", "/2017-10-31/functions/{}/concurrency", (*Server).putConcurrency},
 		{"DELETE", "/2017-10-31/functions/{}/concurrency", (*Server).deleteConcurrency},
 		{"GET", "/2019-09-30/functions/{}/concurrency", (*Server).getConcurrency},
+		{"PUT", "/2019-09-30/functions/{}/provisioned-concurrency", (*Server).putProvisioned},
 		{"GET", "/2019-09-30/functions/{}/provisioned-concurrency", (*Server).getProvisioned},
+		{"DELETE", "/2019-09-30/functions/{}/provisioned-concurrency", (*Server).deleteProvisioned},
 		{"POST", "/2014-11-13/functions/{}/invoke-async", (*Server).invokeAsync},
 		{"PUT", eventInvokePath, (*Server).putEventInvokeConfig},
 		{"POST", eventInvokePath, (*Server).updateEventInvokeConfig},
@@ -67,8 +69,6 @@ func (s *Server) lambdaRoutes() []route {
 var laterOperations = [...]struct{ method, pattern, what string }{
 	{"POST", functionsPath + "/{}/policy", "Permissions (Hearth checks none: everyone who can reach this address may invoke)"},
 	{"DELETE", functionsPath + "/{}/policy/{}", "Permissions (Hearth checks none: everyone who can reach this address may invoke)"},
-	{"PUT", "/2019-09-30/functions/{}/provisioned-concurrency", "Provisioned concurrency"},
-	{"DELETE", "/2019-09-30/functions/{}/provisioned-concurrency", "Provisioned concurrency"},
 	{"GET", "/2015-03-31/event-source-mappings", "Event source mappings"},
 	{"POST", "/2015-03-31/event-source-mappings", "Event source mappings"},
 	{"GET", "/2018-10-31/layers", "Layers"},

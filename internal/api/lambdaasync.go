@@ -72,6 +72,11 @@ func (in *eventInvoke) apply(function string, a *hearth.AsyncConfig) error {
 		set(&a.OnSuccess, c.OnSuccess)
 		set(&a.OnFailure, c.OnFailure)
 	}
+	return checkAsync(function, a)
+}
+
+// checkAsync refuses what cannot be meant.
+func checkAsync(function string, a *hearth.AsyncConfig) error {
 	for _, text := range []string{a.OnSuccess, a.OnFailure} {
 		if d, err := hearth.ParseDestination(text); err == nil && d.Kind == hearth.ToFunction && d.Function.Name == function {
 			return hearth.Errorf(hearth.ErrInvalid, "You can't specify the function as a destination for itself.")

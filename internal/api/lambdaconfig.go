@@ -66,9 +66,42 @@ type snapStart struct {
 	OptimizationStatus string `json:"OptimizationStatus"`
 }
 
+// loggingConfig says how a function's log looks. Its log group cannot be chosen, and
+// START, END and REPORT are always written: both are accepted and change nothing.
 type loggingConfig struct {
-	LogFormat string `json:"LogFormat"`
-	LogGroup  string `json:"LogGroup"`
+	LogFormat           string `json:"LogFormat"` // "Text" or "JSON"
+	ApplicationLogLevel string `json:"ApplicationLogLevel,omitempty"`
+	SystemLogLevel      string `json:"SystemLogLevel,omitempty"`
+	LogGroup            string `json:"LogGroup"`
+}
+
+const logText = "Text"
+
+func loggingConfigOf(function string, c *hearth.Config) loggingConfig {
+	l := loggingConfig{LogFormat: logText, LogGroup: "/aws/lambda/" + function}
+	if c.LogFormat == hearth.LogJSON {
+		l.LogFormat, l.ApplicationLogLevel, l.SystemLogLevel = hearth.LogJSON, c.LogLevel, usualLogLevel
+	}
+	return l
+}
+
+// usualLogLevel is the level of a function that logs in JSON and has not chosen one
+// (Lambda API).
+const usualLogLevel = "INFO"
+
+// patch makes the change in p. Levels need the format JSON, as on Lambda.
+func (l *loggingConfig) patch(p *hearth.ConfigPatch) error {
+	format, level := l.LogFormat, l.ApplicationLogLevel
+	if format == logText || format == "" {
+		if level != "" || l.SystemLogLevel != "" {
+			return hearth.Errorf(hearth.ErrInvalid, "Log levels need the log format JSON: set LogFormat to JSON, or leave ApplicationLogLevel and SystemLogLevel out.")
+		}
+		format = ""
+	} else if level == "" {
+		level = usualLogLevel
+	}
+	p.LogFormat, p.LogLevel = &format, &level
+	return nil
 }
 
 // capacityProvider is how Lambda's Managed Instances say that invocations share an
@@ -117,7 +150,7 @@ func (s *Server) configurationOfVersion(f *hearth.Function, v *hearth.Version, q
 		PackageType: "Zip", Architectures: []string{architecture()},
 		EphemeralStorage:       ephemeralStorage{c.TmpMB},
 		SnapStart:              snapStart{"None", "Off"},
-		LoggingConfig:          loggingConfig{"Text", "/aws/lambda/" + f.Name},
+		LoggingConfig:          loggingConfigOf(f.Name, c),
 		CapacityProviderConfig: s.capacityOf(f, v),
 	}
 	if f.Async != nil && f.Async.DeadLetter != "" {
@@ -168,6 +201,7 @@ type settings struct {
 	EphemeralStorage       *ephemeralStorage
 	CapacityProviderConfig *capacityProvider
 	DeadLetterConfig       *deadLetterConfig
+	LoggingConfig          *loggingConfig
 	Architectures          []string
 	Layers                 []string
 	FileSystemConfigs      []struct{}
@@ -191,6 +225,11 @@ func (c *settings) patch() (*hearth.ConfigPatch, error) {
 	if c.Timeout != nil {
 		d := time.Duration(min(max(*c.Timeout, -1), 1<<20)) * time.Second
 		p.Timeout = &d
+	}
+	if c.LoggingConfig != nil {
+		if err := c.LoggingConfig.patch(p); err != nil {
+			return nil, err
+		}
 	}
 	if c.EphemeralStorage != nil {
 		p.TmpMB = &c.EphemeralStorage.Size

@@ -286,16 +286,6 @@ func (s *Server) getPolicy(r *request) error {
 	return errNoResource()
 }
 
-func (s *Server) getProvisioned(r *request) error {
-	if _, _, err := s.get(r); err != nil {
-		return err
-	}
-	if r.query.get("List") == "ALL" {
-		return s.reply(r, 200, map[string]any{"ProvisionedConcurrencyConfigs": []any{}})
-	}
-	return hearth.Errorf(hearth.ErrNotFound, "No Provisioned Concurrency Config found for this function")
-}
-
 func (s *Server) getCodeSigning(r *request) error {
 	_, f, err := s.head(r, "Code signing")
 	if err != nil {

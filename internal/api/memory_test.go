@@ -237,6 +237,11 @@ func (m *memInvoker) Invoke(ctx context.Context, r *invoke.Request) (*hearth.Res
 	return result, nil
 }
 
+// Provisioned has half of ten executions ready, for every version.
+func (m *memPlatform) Provisioned(*hearth.Version) hearth.ProvisionState {
+	return hearth.ProvisionState{Allocated: 10, Available: 5}
+}
+
 // memPlatform tells of the instances that it is given.
 type memPlatform struct {
 	started time.Time

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -156,8 +155,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // handle serves one request. Whatever panics below costs that request alone.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.recovered(ctx)
-	if ambiguous(&ctx.Request.Header) {
-		s.failUnknown(ctx, s.newID(), hearth.ErrInvalid, "The request has both Content-Length and Transfer-Encoding, so nobody can say where it ends.")
+	if status, words := misreadable(&ctx.Request.Header); status != 0 {
+		s.failUnknown(ctx, s.newID(), hearth.ErrInvalid, "%s", words)
+		ctx.SetStatusCode(status)
 		ctx.SetConnectionClose()
 		return
 	}
@@ -185,29 +185,6 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 	path, _ := target(ctx)
 	s.fail(ctx, string(path), id, hearth.Errorf(hearth.ErrInternal,
 		"The platform failed in a way it did not foresee. Its log has the reason under request id %s.", id))
-}
-
-// ambiguous tells requests of which a proxy in front could see another end than we
-// do (RFC 9112, 6.3).
-func ambiguous(h *fasthttp.RequestHeader) bool {
-	if h.ContentLength() > 0 {
-		return false // with Transfer-Encoding it would be -1, or 0 if nothing came
-	}
-	length, encoding := false, false
-	for raw := h.RawHeaders(); len(raw) > 0; {
-		var line []byte
-		line, raw, _ = bytes.Cut(raw, []byte("\n"))
-		if len(line) == 0 {
-			continue
-		}
-		if c := line[0] | 0x20; c != 'c' && c != 't' {
-			continue
-		}
-		name, _, _ := bytes.Cut(line, []byte(":"))
-		length = length || equalFold(name, "content-length")
-		encoding = encoding || equalFold(name, "transfer-encoding")
-	}
-	return length && encoding
 }
 
 // badRequest answers a request that could not be read. The connection closes after.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -14,8 +15,9 @@ import (
 
 const (
 	coldSamples = 11
-	// refill is how long the pool of prewarmed sandboxes may take to be full again.
-	refill = 800 * time.Millisecond
+	// settle is how long a platform is left alone, so that what it does beside requests is
+	// over.
+	settle = 400 * time.Millisecond
 )
 
 // cold measures first calls: from the request to the response, in turns with starting the
@@ -33,19 +35,19 @@ func (s *suite) cold() error {
 			return err
 		}
 		defer none.stop()
-		if err := s.coldNode("cold-node", p); err != nil {
+		if err := s.coldNode("cold-node", p, true); err != nil {
 			return err
 		}
 	} else {
 		s.row("cold-node").Note = "this Hearth has no prewarmed sandboxes"
 	}
-	if err := s.coldPython(p); err != nil {
+	if err := s.coldPython(p, prewarms); err != nil {
 		return err
 	}
 	if !prewarms {
 		s.row("cold-python").Note = "not prewarmed"
 	}
-	if err := s.coldNode("cold-none", none); err != nil {
+	if err := s.coldNode("cold-none", none, false); err != nil {
 		return err
 	}
 	return s.coldBurst(p)
@@ -61,17 +63,17 @@ func (s *suite) prewarming() (bool, []string) {
 	return true, []string{"--prewarm", "0"}
 }
 
-func (s *suite) coldNode(id string, p *platform) error {
-	return s.coldStarts(id, p, map[string]any{"runtime": "nodejs", "handler": "index.handler"}, "hello", s.cfg.Node, "-e", "0")
+func (s *suite) coldNode(id string, p *platform, pooled bool) error {
+	return s.coldStarts(id, p, pooled, map[string]any{"runtime": "nodejs", "handler": "index.handler"}, "hello", s.cfg.Node, "-e", "0")
 }
 
-func (s *suite) coldPython(p *platform) error {
-	return s.coldStarts("cold-python", p, map[string]any{"runtime": "python3", "handler": "app.handler"}, "pyhello", s.cfg.Python, "-c", "0")
+func (s *suite) coldPython(p *platform, pooled bool) error {
+	return s.coldStarts("cold-python", p, pooled, map[string]any{"runtime": "python3", "handler": "app.handler"}, "pyhello", s.cfg.Python, "-c", "0")
 }
 
 // coldStarts calls functions for the first time, each of them once, in turns with running
-// a command.
-func (s *suite) coldStarts(id string, p *platform, config map[string]any, folder, program string, args ...string) error {
+// a command. With pooled, a prewarmed sandbox waits for each of them.
+func (s *suite) coldStarts(id string, p *platform, pooled bool, config map[string]any, folder, program string, args ...string) error {
 	s.say("%s", id)
 	config["memoryMB"], config["timeout"] = 256, "10s"
 	var ours, theirs, ratios []float64
@@ -80,13 +82,18 @@ func (s *suite) coldStarts(id string, p *platform, config map[string]any, folder
 		if err := p.deploy(name, folder, config); err != nil {
 			return err
 		}
-		s.pause(refill)
+		if i > 0 && pooled { // the first call tells the pool what is in use
+			if err := s.refilled(p, config["runtime"].(string)); err != nil {
+				return err
+			}
+		}
+		s.pause(settle)
 		begin := time.Now()
 		if _, err := p.call("/fn/" + name + "/"); err != nil {
 			return err
 		}
 		took := millis(time.Since(begin))
-		s.pause(refill / 2) // whatever is done afterwards, such as refilling, is over
+		s.pause(settle)
 		begin = time.Now()
 		if err := exec.CommandContext(s.ctx, program, args...).Run(); err != nil {
 			return err
@@ -101,6 +108,34 @@ func (s *suite) coldStarts(id string, p *platform, config map[string]any, folder
 	return nil
 }
 
+// refilled waits until a prewarmed sandbox for a runtime is ready again.
+func (s *suite) refilled(p *platform, runtime string) error {
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		text, err := p.call("/hearth/v1/status")
+		if err != nil {
+			return err
+		}
+		var status struct {
+			Prewarmed []struct {
+				Language string
+				Ready    int
+			}
+		}
+		if err := json.Unmarshal(text, &status); err != nil {
+			return err
+		}
+		for _, x := range status.Prewarmed {
+			if x.Ready > 0 && strings.HasPrefix(runtime, x.Language) {
+				return nil
+			}
+		}
+		if s.ctx.Err() != nil || time.Now().After(deadline) {
+			return errors.New("no prewarmed sandbox is ready within 5 s")
+		}
+		s.pause(20 * time.Millisecond)
+	}
+}
+
 // coldBurst calls many functions at once that were never called before.
 func (s *suite) coldBurst(p *platform) error {
 	n := s.cfg.Burst
@@ -112,7 +147,7 @@ func (s *suite) coldBurst(p *platform) error {
 			return err
 		}
 	}
-	s.pause(refill)
+	s.pause(2 * settle)
 	before, err := runTwoAtATime(s.ctx, n, s.cfg.Node, "-e", "0")
 	if err != nil {
 		return err
@@ -128,7 +163,7 @@ func (s *suite) coldBurst(p *platform) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	s.pause(2 * refill)
+	s.pause(2 * settle)
 	after, err := runTwoAtATime(s.ctx, n, s.cfg.Node, "-e", "0")
 	if err != nil {
 		return err

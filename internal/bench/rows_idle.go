@@ -17,7 +17,7 @@ func (s *suite) idle() error {
 		if err != nil {
 			return err
 		}
-		s.pause(2 * refill) // prewarmed sandboxes, if there are any, are there
+		s.pause(2 * time.Second) // prewarmed sandboxes, if there are any, are there
 		kb := resident(p.cmd.Process.Pid)
 		if err := p.stop(); err != nil {
 			return err
@@ -43,7 +43,7 @@ func (s *suite) idleInstances() error {
 		return err
 	}
 	defer p.stop()
-	s.pause(2 * refill)
+	s.pause(2 * time.Second)
 	before := resident(p.cmd.Process.Pid)
 	var pids []int
 	for i := range n {

@@ -184,6 +184,7 @@ func (c *client) put(ctx context.Context, p *plan) (deployed, error) {
 	if p.fromFile {
 		body["routes"] = append([]hearth.HTTPRoute{}, p.Routes...)
 		body["triggers"] = append([]hearth.Trigger{}, p.Triggers...)
+		body["async"] = asyncDocOf(p.Async) // null has the defaults again
 	}
 	var f function
 	status, err := c.call(ctx, http.MethodPut, functionPath(p.Name), body, &f)

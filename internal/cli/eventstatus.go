@@ -129,11 +129,41 @@ func (a *app) backlogWords(b *hearth.Backlog) string {
 	return text
 }
 
-// asyncFields says what becomes of asynchronous invocations, where that was set.
-func asyncFields(c *hearth.AsyncConfig) []field {
+// asyncDoc is hearth.AsyncConfig with lengths of time as people write them.
+type asyncDoc struct {
+	Retries    *int   `json:"retries,omitempty"`
+	MaxAge     *span  `json:"maxAge,omitempty"`
+	OnSuccess  string `json:"onSuccess,omitempty"`
+	OnFailure  string `json:"onFailure,omitempty"`
+	DeadLetter string `json:"deadLetter,omitempty"`
+}
+
+func asyncDocOf(c *hearth.AsyncConfig) *asyncDoc {
 	if c == nil {
 		return nil
 	}
+	doc := &asyncDoc{Retries: c.Retries, OnSuccess: c.OnSuccess, OnFailure: c.OnFailure, DeadLetter: c.DeadLetter}
+	if c.MaxAge > 0 {
+		age := span(c.MaxAge)
+		doc.MaxAge = &age
+	}
+	return doc
+}
+
+func (d *asyncDoc) config() *hearth.AsyncConfig {
+	c := &hearth.AsyncConfig{Retries: d.Retries, OnSuccess: d.OnSuccess, OnFailure: d.OnFailure, DeadLetter: d.DeadLetter}
+	if d.MaxAge != nil {
+		c.MaxAge = time.Duration(*d.MaxAge)
+	}
+	return c
+}
+
+// asyncFields says what becomes of asynchronous invocations, where that was set.
+func asyncFields(doc *asyncDoc) []field {
+	if doc == nil {
+		return nil
+	}
+	c := doc.config()
 	fields := []field{{"async", fmt.Sprintf("%d retries, given up after %s", c.RetryLimit(), screen.Span(c.AgeLimit()))}}
 	for _, d := range []field{{"on success", c.OnSuccess}, {"on failure", c.OnFailure}, {"dead letters", c.DeadLetter}} {
 		if d.value != "" {

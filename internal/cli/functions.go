@@ -25,7 +25,7 @@ type function struct {
 	State     hearth.FunctionState `json:"state"`
 	Published int                  `json:"published"` // the number of the newest version
 	Aliases   []hearth.Alias       `json:"aliases"`
-	Async     *hearth.AsyncConfig  `json:"async"`
+	Async     *asyncDoc            `json:"async"`
 	Triggers  []hearth.Trigger     `json:"triggers"`
 	Routes    []hearth.HTTPRoute   `json:"routes,omitempty"`
 }

@@ -34,6 +34,7 @@ type Config struct {
 	Prewarm      int // sandboxes that wait per kind of function in use; 0 = none
 	QueueLength  int
 	QueueTimeout time.Duration
+	FreezeAfter  time.Duration // how long instances are idle before they are frozen; 0 = never
 	Region       string
 	Account      string
 	SandboxCIDR  string

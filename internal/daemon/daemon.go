@@ -208,7 +208,7 @@ func (p *Platform) openWorker(context.Context) error {
 		interpreters[r.Name] = r.Path
 	}
 	w, err := worker.New(worker.Config{
-		MemoryMB: p.cfg.MemoryMB, QueueLength: p.cfg.QueueLength, QueueTimeout: p.cfg.QueueTimeout,
+		MemoryMB: p.cfg.MemoryMB, QueueLength: p.cfg.QueueLength, QueueTimeout: p.cfg.QueueTimeout, FreezeAfter: p.cfg.FreezeAfter,
 		Region: p.cfg.Region, Account: p.cfg.Account, ShimDir: p.cfg.path("runtime"),
 		Interpreters: interpreters, Driver: p.driver, Loops: p.loops, Code: p.cache, Logs: p.logs, Events: p.events, Log: p.cfg.Log,
 		InUse: p.inUse, Prewarming: worker.Prewarming{Floor: p.cfg.Prewarm, Deployed: p.deployed},
@@ -221,6 +221,9 @@ func (p *Platform) openWorker(context.Context) error {
 	p.invoke = invoke.New(p.registry, w, invoke.Config{})
 	f := follow(p.registry, w, p.invoke, p.logs, p.events, p.cfg.Log)
 	p.onStop("follower", func(context.Context) error { f.close(); return nil })
+	for _, function := range p.registry.List() {
+		f.provision(function.Name)
+	}
 	return nil
 }
 
@@ -292,6 +295,11 @@ func (p *Platform) Stop() error {
 }
 
 var _ api.Platform = (*Platform)(nil)
+
+// Provisioned implements api.Platform.
+func (p *Platform) Provisioned(v *hearth.Version) hearth.ProvisionState {
+	return p.worker.Provisioned(v)
+}
 
 // Instances implements api.Platform.
 func (p *Platform) Instances(function string) []hearth.InstanceInfo {

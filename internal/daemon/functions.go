@@ -29,6 +29,10 @@ type follower struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
+	// provisioning is held while what a function has provisioned is read and passed on,
+	// so that the newest counts.
+	provisioning sync.Mutex
+
 	mu     sync.Mutex
 	closed bool // no more tasks
 }
@@ -49,6 +53,7 @@ func (f *follower) change(c registry.Change) {
 		return
 	}
 	f.drain(c.New.Name)
+	f.provision(c.New.Name)
 	if c.Old == nil {
 		f.emit(c.New.Name, "function.created")
 	} else {
@@ -81,6 +86,15 @@ func (f *follower) drain(name string) {
 		function, err := f.registry.Get(name)
 		return err == nil && function.Has(id)
 	})
+}
+
+// provision has instances kept ready as the function says. They follow its aliases.
+func (f *follower) provision(name string) {
+	f.provisioning.Lock()
+	defer f.provisioning.Unlock()
+	if function, err := f.registry.Get(name); err == nil {
+		f.worker.Provision(name, function.ProvisionedVersions())
+	}
 }
 
 func (f *follower) emit(function, kind string) {

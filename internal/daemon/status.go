@@ -14,7 +14,7 @@ func (p *Platform) Status() hearth.Status {
 	s := hearth.Status{
 		Version: p.cfg.Version, Started: p.started, Listen: p.listener.Addr().String(),
 		Isolation: p.driver.Name(), Warnings: p.warnings,
-		Functions: p.registry.Len(), Instances: pool.Instances, InFlight: pool.InFlight, Queued: pool.Waiting,
+		Functions: p.registry.Len(), Instances: pool.Instances, Frozen: pool.FrozenNow, InFlight: pool.InFlight, Queued: pool.Waiting,
 		MemoryMB: pool.MemoryMB, ReservedMB: pool.ReservedMB, ResidentMB: residentMB(),
 		Invocations: calls.Invocations, Failures: calls.Failures, Throttles: calls.Throttles, ColdStarts: pool.Cold,
 	}

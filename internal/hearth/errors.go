@@ -11,6 +11,7 @@ type ErrorCode string
 
 const (
 	ErrNotFound         ErrorCode = "not_found"          // 404 ResourceNotFoundException
+	ErrNoProvisioned    ErrorCode = "no_provisioned"     // 404 ProvisionedConcurrencyConfigNotFoundException
 	ErrInvalid          ErrorCode = "invalid"            // 400 InvalidParameterValueException
 	ErrInvalidRequest   ErrorCode = "invalid_request"    // 400 InvalidRequestContentException
 	ErrConflict         ErrorCode = "conflict"           // 409 ResourceConflictException

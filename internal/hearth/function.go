@@ -64,7 +64,17 @@ type Config struct {
 	// Instances; it is kept for Lambda clients, never used.
 	CapacityProvider string            `json:"capacityProvider,omitempty"`
 	Env              map[string]string `json:"env,omitempty"`
+	// LogFormat is LogJSON, or "" for lines of text; LogLevel the least level that is
+	// logged, one of LogLevels, or "" for what the language's runtime does by itself.
+	LogFormat string `json:"logFormat,omitempty"`
+	LogLevel  string `json:"logLevel,omitempty"`
 }
+
+// LogJSON is the LogFormat of entries in JSON (Lambda API, LoggingConfig).
+const LogJSON = "JSON"
+
+// LogLevels lists the words for a LogLevel, from the least on (Lambda API).
+func LogLevels() []string { return []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"} }
 
 // Slots is how many invocations one instance may hold at once.
 func (c *Config) Slots() int {

@@ -23,6 +23,8 @@ type ConfigPatch struct {
 	MaxConcurrency   *int               `json:"maxConcurrency,omitempty"`
 	CapacityProvider *string            `json:"capacityProvider,omitempty"`
 	Env              *map[string]string `json:"env,omitempty"`
+	LogFormat        *string            `json:"logFormat,omitempty"`
+	LogLevel         *string            `json:"logLevel,omitempty"`
 }
 
 // Apply makes the change in c. It checks nothing: call c.Validate afterwards. To make
@@ -53,6 +55,8 @@ func (p *ConfigPatch) Apply(c *Config) {
 	if p.Env != nil {
 		c.Env = maps.Clone(*p.Env)
 	}
+	set(&c.LogFormat, p.LogFormat)
+	set(&c.LogLevel, p.LogLevel)
 }
 
 func set[T any](field, value *T) {
@@ -78,5 +82,5 @@ func (c *Config) Equal(d *Config) bool {
 		c.Runtime == d.Runtime && c.Handler == d.Handler && c.Dialect.Name() == d.Dialect.Name() &&
 		c.MemoryMB == d.MemoryMB && c.Timeout == d.Timeout && c.TmpMB == d.TmpMB &&
 		c.CapacityProvider == d.CapacityProvider && c.KeepAlive == d.KeepAlive && c.NoFreeze == d.NoFreeze && c.Model == d.Model && c.MaxConcurrency == d.MaxConcurrency &&
-		maps.Equal(c.Env, d.Env)
+		c.LogFormat == d.LogFormat && c.LogLevel == d.LogLevel && maps.Equal(c.Env, d.Env)
 }

@@ -66,6 +66,13 @@ func (f *Function) Provision(qualifier string, executions int, now time.Time) {
 	}
 }
 
+func (f *Function) provisionedSum() (n int) {
+	for i := range f.Provisioned {
+		n += f.Provisioned[i].Executions
+	}
+	return n
+}
+
 // ProvisionedVersion is for how many invocations at once a version is to be ready.
 type ProvisionedVersion struct {
 	Version    *Version

@@ -23,6 +23,7 @@ type Status struct {
 	Runtimes    []string  `json:"runtimes"`           // interpreters found, e.g. "nodejs 20.20.2"
 	Functions   int       `json:"functions"`
 	Instances   int       `json:"instances"`
+	Frozen      int       `json:"frozen,omitempty"` // of the instances
 	InFlight    int       `json:"inFlight"`
 	Queued      int       `json:"queued"`
 	MemoryMB    int       `json:"memoryMB"`   // that may be reserved

@@ -82,6 +82,12 @@ func (c *Config) Validate() error {
 	if len(c.CapacityProvider) > MaxCapacityProviderLen || !utf8.ValidString(c.CapacityProvider) {
 		v.add("capacityProviderArn", c.CapacityProvider, "Member must have length less than or equal to %d", MaxCapacityProviderLen)
 	}
+	if c.LogFormat != "" && c.LogFormat != LogJSON {
+		v.add("loggingConfig.logFormat", c.LogFormat, "Member must satisfy enum value set: [JSON, Text]")
+	}
+	if c.LogLevel != "" && !slices.Contains(LogLevels(), c.LogLevel) {
+		v.add("loggingConfig.applicationLogLevel", c.LogLevel, "Member must satisfy enum value set: [%s]", strings.Join(LogLevels(), ", "))
+	}
 	if utf8.RuneCountInString(c.Description) > MaxDescriptionLen {
 		v.add("description", c.Description, "Member must have length less than or equal to %d", MaxDescriptionLen)
 	}
@@ -104,6 +110,10 @@ func (f *Function) Validate() error {
 		var v violations
 		v.add("reservedConcurrentExecutions", strconv.Itoa(*f.Reserved), "Member must have value greater than or equal to 0 (0 refuses every invocation)")
 		return v.err()
+	}
+	if n := f.provisionedSum(); f.Reserved != nil && n > *f.Reserved {
+		return Errorf(ErrInvalid, "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function: "+
+			"%d would be provisioned, %d are reserved. Provision less, or reserve more.", n, *f.Reserved)
 	}
 	if err := f.Async.Validate(); err != nil {
 		return err

@@ -260,7 +260,7 @@ func TestEqualSeesEveryField(t *testing.T) {
 // changes nothing, and a change does not share the environment with its maker.
 func TestPatchHasEveryField(t *testing.T) {
 	str, dialect, n, d, freeze, model, env := "x", Google, 7, time.Second, false, Concurrent, map[string]string{"KEY": "x"}
-	p := ConfigPatch{&str, &str, &str, &str, &dialect, &n, &d, &n, &d, &freeze, &model, &n, &str, &env}
+	p := ConfigPatch{&str, &str, &str, &str, &dialect, &n, &d, &n, &d, &freeze, &model, &n, &str, &env, &str, &str}
 	var c Config
 	p.Apply(&c)
 	v := reflect.ValueOf(c)

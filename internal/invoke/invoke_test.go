@@ -131,16 +131,18 @@ func TestUnknownFunction(t *testing.T) {
 	}
 }
 
-func BenchmarkInvoke(b *testing.B) {
-	res := &hearth.Result{}
-	w := workerFunc(func(context.Context, *hearth.Invocation) (*hearth.Result, error) { return res, nil })
-	s := New(functions{"f": function("f", nil)}, w, Config{})
-	r := &Request{ID: hearth.NewRequestID(), Function: "f"}
-	ctx := context.Background()
+// nobody wants to know.
+type nobody struct{}
+
+func (nobody) Complete(*hearth.Result, error) {}
+
+func BenchmarkStart(b *testing.B) {
+	fn := function("f", nil)
+	result := &hearth.Result{}
+	s := New(functions{"f": fn}, workerFunc(func(context.Context, *hearth.Invocation) (*hearth.Result, error) { return result, nil }), Config{})
+	r := &Request{ID: "id", Function: "f"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Invoke(ctx, r); err != nil {
-			b.Fatal(err)
-		}
+		s.Start(r, nobody{})
 	}
 }

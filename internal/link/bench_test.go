@@ -13,14 +13,18 @@ import (
 func BenchmarkEcho(b *testing.B) {
 	for _, inFlight := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("c=%d", inFlight), func(b *testing.B) {
-			c, p := ready(b, link.Options{MaxInFlight: inFlight})
-			var peers sync.WaitGroup
-			echo(p.conn, &peers)
-			load(b, c, inFlight)
-			c.Close()
-			peers.Wait()
+			benchmarkEcho(b, link.Options{MaxInFlight: inFlight})
 		})
 	}
+}
+
+func benchmarkEcho(b *testing.B, o link.Options) {
+	c, p := ready(b, o)
+	var peers sync.WaitGroup
+	echo(p.conn, &peers)
+	load(b, c, o.MaxInFlight)
+	c.Close()
+	peers.Wait()
 }
 
 func load(b *testing.B, c *link.Conn, inFlight int) {

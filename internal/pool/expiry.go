@@ -59,7 +59,7 @@ func (g *Group) look(now time.Time, exp *Expired) (gone bool) {
 		return true
 	}
 	timeout := g.pool.cfg.QueueTimeout
-	for g.queue.len > 0 && !now.Before(g.queue.head.since.Add(timeout)) {
+	for g.queue.len > 0 && !now.Before(g.lastLocked(g.queue.head)) {
 		g.count.Refused++
 		exp.Refused = append(exp.Refused, Refusal{g.queue.pop(), hearth.Errorf(hearth.ErrCapacity,
 			"function %s is at capacity: no slot became free within %v; try again later", g.version.Function, timeout)})
@@ -68,9 +68,18 @@ func (g *Group) look(now time.Time, exp *Expired) (gone bool) {
 		exp.Start = append(exp.Start, g)
 	}
 	if g.queue.len > 0 {
-		g.lookLocked(g.queue.head.since.Add(timeout))
+		g.lookLocked(g.lastLocked(g.queue.head))
 	}
 	return false
+}
+
+// lastLocked is when a waiter is refused: later than usual while an init is done again.
+func (g *Group) lastLocked(w *Waiter) time.Time {
+	last := w.since.Add(g.pool.cfg.QueueTimeout)
+	if g.patience.After(last) {
+		return g.patience
+	}
+	return last
 }
 
 // timer is an entry of the expiry heap, part of the instance or group it is about. It

@@ -161,6 +161,21 @@ func (inst *Instance) StartFailed(now time.Time, failure Failure) Outcome {
 	return inst.group.startFailedLocked(now, inst, failure)
 }
 
+// Prolong gives a starting instance until a later time to become ready: those who wait
+// are not refused before. It is false when nobody wants the instance any more.
+func (inst *Instance) Prolong(until time.Time) bool {
+	g := inst.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if inst.phase != starting || g.closed {
+		return false
+	}
+	if until.After(g.patience) {
+		g.patience = until
+	}
+	return true
+}
+
 func (g *Group) startFailedLocked(now time.Time, inst *Instance, failure Failure) Outcome {
 	g.starting--
 	g.begun--

@@ -280,3 +280,33 @@ func TestNoKeepAlive(t *testing.T) {
 		t.Errorf("reaped %v when idle, want the instance", exp.Reaped)
 	}
 }
+
+// TestProlong: who waits for an init that is done again is not refused meanwhile.
+func TestProlong(t *testing.T) {
+	p := New(Config{MemoryMB: 1024, QueueTimeout: 10 * time.Second})
+	g := p.Group(version("f", hearth.Exclusive, 1, 128))
+	var w Waiter
+	if _, start, err := g.Acquire(epoch, &w); !start || err != nil {
+		t.Fatal(start, err)
+	}
+	res, _, err := p.Reserve(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inst := g.Starting(epoch, "i", nil, res)
+	if !inst.Prolong(epoch.Add(time.Minute)) {
+		t.Fatal("nobody wants it, though somebody waits")
+	}
+	if exp := p.Expire(epoch.Add(30 * time.Second)); len(exp.Refused) != 0 {
+		t.Error("refused while the init was done again")
+	}
+	if exp := p.Expire(epoch.Add(time.Minute)); len(exp.Refused) != 1 {
+		t.Error("waits for ever")
+	}
+	g.Drain(epoch.Add(time.Minute))
+	if inst.Prolong(epoch.Add(time.Hour)) {
+		t.Error("a drained version is wanted")
+	}
+	inst.StartFailed(epoch.Add(time.Minute), Failure{Err: errors.New("late")})
+	res.Release()
+}

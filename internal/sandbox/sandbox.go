@@ -29,6 +29,9 @@ type Spec struct {
 	// to the host. Empty: nothing appears.
 	CodeDir string
 	ShimDir string
+	// OptDir appears read-only at OptRoot in a sandbox with a file system of its own, and
+	// nowhere in others. It must not be a symbolic link that its owner made.
+	OptDir string
 	// MemoryMB is the hard memory limit, in MiB. CPUs is the share of processor
 	// time, in CPUs, that the sandbox is entitled to when others compete.
 	MemoryMB int
@@ -41,10 +44,12 @@ type Spec struct {
 }
 
 // Where a sandbox finds a function's code and the shim (Lambda's LAMBDA_TASK_ROOT
-// and LAMBDA_RUNTIME_DIR).
+// and LAMBDA_RUNTIME_DIR), and layers.
 const (
 	TaskRoot    = "/var/task"
 	RuntimeRoot = "/var/runtime"
+	// OptRoot is where Lambda puts the files of layers.
+	OptRoot = "/opt"
 )
 
 // DefaultPids bounds processes and threads in a sandbox (Lambda's is 1,024).

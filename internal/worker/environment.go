@@ -49,6 +49,12 @@ func (w *Worker) environment(v *hearth.Version, instance, stream string, place p
 		// is absent for exclusive.
 		env["AWS_LAMBDA_MAX_CONCURRENCY"] = strconv.Itoa(c.MaxConcurrency)
 	}
+	if c.LogFormat != "" {
+		env["AWS_LAMBDA_LOG_FORMAT"] = c.LogFormat
+	}
+	if c.LogLevel != "" {
+		env["AWS_LAMBDA_LOG_LEVEL"] = c.LogLevel
+	}
 	setDefault(env, "TMPDIR", place.tmp)
 	setDefault(env, "NODE_PATH", "/opt/nodejs/node_modules:"+path.Join(place.code, "node_modules"))
 	setDefault(env, "PYTHONPATH", place.code)

@@ -218,7 +218,7 @@ func (c noCode) Get(context.Context, string) (string, func(), error) { return c.
 
 // newWorker makes a worker whose sandboxes follow the script; the test's end closes
 // it, and checks that every sandbox was destroyed.
-func newWorker(t *testing.T, m *machine, edit func(*Config)) *Worker {
+func newWorker(t testing.TB, m *machine, edit func(*Config)) *Worker {
 	t.Helper()
 	dir := t.TempDir()
 	log := logs.New(logs.Config{})

@@ -21,6 +21,9 @@ const (
 	// shutdownGrace is what exit hooks get when an idle instance is stopped. Lambda
 	// gives at most 2 s.
 	shutdownGrace = 500 * time.Millisecond
+	// customGrace is what a custom runtime and its extensions get. Without extensions
+	// "hearth init" takes no more of it than the runtime's share.
+	customGrace = 2 * time.Second
 	// settle is how long the two signs of a death, the end of the process and the end
 	// of its socket, may lie apart.
 	settle = time.Second
@@ -50,10 +53,11 @@ type instance struct {
 	releaseCode func()
 	blank       *blank // the sandbox that it will have, if one waited
 	initTook    time.Duration
+	redone      time.Duration // what it took to do the init again, 0 if that was not needed
 
 	lastWords lastWords // of the processes' own output
 
-	up      atomic.Bool // sb is set
+	shown   atomic.Pointer[sandbox.Sandbox] // sb, once there is one
 	sampled atomic.Int64
 	peak    atomic.Int64
 
@@ -131,14 +135,16 @@ func mb(bytes int64) int { return int((bytes + 1<<20 - 1) >> 20) }
 // describe adds what the worker knows to what the pool knows.
 func (inst *instance) describe(info *hearth.InstanceInfo) {
 	info.LogStream = inst.stream
-	if !inst.up.Load() {
+	shown := inst.shown.Load()
+	if shown == nil {
 		return
 	}
-	info.PID = inst.sb.PID()
+	sb := *shown
+	info.PID = sb.PID()
 	if info.State != hearth.Starting { // the keeper writes it until then
 		info.Init = inst.initTook
 	}
-	if stats, err := inst.sb.Stats(); err == nil {
+	if stats, err := sb.Stats(); err == nil {
 		info.UsedMB, info.PeakMB, info.CPU = mb(stats.MemoryBytes), mb(stats.PeakMemoryBytes), stats.CPU
 	}
 }
@@ -218,8 +224,12 @@ func (inst *instance) outlive() (byItself bool) {
 
 // leave lets an instance run its exit hooks.
 func (inst *instance) leave() {
-	inst.conn.Shutdown(shutdownGrace)
-	timer := time.NewTimer(shutdownGrace)
+	grace := shutdownGrace
+	if language, err := hearth.Language(inst.version.Config.Runtime); err == nil && language == hearth.LangCustom {
+		grace = customGrace
+	}
+	inst.conn.Shutdown(grace)
+	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case <-inst.sb.Done():

@@ -142,7 +142,7 @@ func (c *call) granted(g grant) {
 	case g.err != nil:
 		c.refused(g.err)
 	case c.w.usable(g.lease, now):
-		c.run(g.lease, now)
+		c.run(g.lease, g.lease.Instance.Value.(*instance).chargedFrom(g.lease, c.since, now))
 	default:
 		c.acquire(now)
 	}

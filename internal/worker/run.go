@@ -17,32 +17,33 @@ const (
 
 var _ link.Owner = (*call)(nil)
 
-// run sends the invocation over the link.
-func (c *call) run(lease pool.Lease, now time.Time) {
+// run sends the invocation over the link. It is charged from began on.
+func (c *call) run(lease pool.Lease, began time.Time) {
 	inv, inst := c.inv, lease.Instance.Value.(*instance)
 	if c.patience != nil {
 		c.patience.end()
 	}
-	c.inst, c.lease, c.began = inst, lease, now
+	c.inst, c.lease, c.began = inst, lease, began
 	timeout := inv.Version.Config.Timeout
 	res := &hearth.Result{Instance: inst.id, Seq: lease.Seq, Cold: lease.Cold, Version: inv.Version.Number}
 	res.Report.MemoryMB = inv.Version.Config.MemoryMB
-	res.Report.Queued = now.Sub(c.since)
+	res.Report.Queued = began.Sub(c.since)
+	left := timeout
 	if lease.Seq == 1 {
-		res.Report.Init = inst.initTook
+		res.Report.Init, left = inst.initReport(), timeout-time.Since(began)
 	}
 	c.result = res
 	lc := link.NewCall()
 	lc.ID, lc.ARN, lc.TraceID = inv.ID, inv.InvokedARN, inv.TraceID
 	lc.ClientContext, lc.Payload, lc.HTTP = inv.ClientContext, inv.Payload, inv.HTTP
-	lc.Deadline, lc.Owner = now.Add(timeout), c
-	inst.log.Start(now, inv.ID, inv.Version.Number)
+	lc.Deadline, lc.Owner = began.Add(timeout), c
+	inst.log.Start(began, inv.ID, inv.Version.Number)
 	if inv.Started != nil {
 		inv.Started(inst.id)
 	}
 	c.sent = lc
 	c.stage.Store(stageRunning)
-	c.timer.Reset(timeout)
+	c.timer.Reset(left)
 	if err := inst.conn.Send(lc); err != nil {
 		c.unsent(lc, err)
 	}

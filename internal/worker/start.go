@@ -202,8 +202,11 @@ func (w *Worker) boot(inst *instance) error {
 		return err
 	}
 	began := time.Now()
-	err := w.initialise(ctx, inst)
+	err := w.initialise(ctx, inst, w.cfg.InitTimeout)
 	inst.initTook = time.Since(began)
+	if late(err) {
+		err = w.redo(ctx, inst)
+	}
 	if err == nil {
 		inst.peakMB(time.Now(), 0)
 	}
@@ -234,7 +237,7 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 	inst.sb = sb
 	w.tasks.Go(inst.readOutput)
 	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog, Loop: w.cfg.Loops.Next()})
-	inst.up.Store(true)
+	inst.shown.Store(&sb)
 	return nil
 }
 
@@ -250,6 +253,7 @@ func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, inter
 		Env:      pairs(w.environment(v, inst.id, inst.stream, inside)),
 		CodeDir:  codeDir,
 		ShimDir:  w.cfg.ShimDir,
+		OptDir:   layers(language, codeDir),
 		MemoryMB: v.Config.MemoryMB,
 		CPUs:     float64(v.Config.MemoryMB) / hearth.MBPerCPU,
 		TmpMB:    v.Config.TmpMB,
@@ -278,9 +282,9 @@ func (inst *instance) onLog(call *link.Call, fd int, text []byte) {
 	inst.log.Line(time.Now(), request, fd, text)
 }
 
-// initialise waits for the shim and has it load the handler (Lambda: at most 10 s).
-func (w *Worker) initialise(ctx context.Context, inst *instance) error {
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.InitTimeout)
+// initialise waits for the shim and has it load the handler, within the limit.
+func (w *Worker) initialise(ctx context.Context, inst *instance, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if _, err := inst.conn.Hello(ctx); err != nil {
 		return w.initFailed(inst, err)
@@ -309,8 +313,7 @@ func (w *Worker) initFailed(inst *instance, err error) error {
 	case errors.As(err, &reported):
 		return &initFailure{doc: reported.Raw, err: err}
 	case errors.Is(err, context.DeadlineExceeded):
-		words := fmt.Sprintf("Init timed out after %.2f seconds. Do less outside the handler, or do it on the first invocation.", w.cfg.InitTimeout.Seconds())
-		return &initFailure{doc: encode(hearth.FailureDoc{ErrorType: hearth.TypeTimedOut, ErrorMessage: words}), err: errors.New(words)}
+		return &lateInit{w.initTimedOut(inst.version)}
 	case errors.Is(err, context.Canceled):
 		return err
 	}

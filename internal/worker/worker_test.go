@@ -145,11 +145,11 @@ func TestInitFailures(t *testing.T) {
 			b.exit(sandbox.Exit{Code: 1})
 		}, "TypeError", "at load"},
 		{"exit before hello", func(b *box) { b.exit(sandbox.Exit{Code: 127}) }, hearth.TypeExit, "exit status 127"},
-		{"silent", func(b *box) { b.hello(); <-b.done }, hearth.TypeTimedOut, "Init timed out after 0.20 seconds"},
+		{"silent", func(b *box) { b.hello(); <-b.done }, hearth.TypeTimedOut, "Task timed out after 0.10 seconds. Init timed out after 0.20 seconds"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorker(t, &machine{script: c.script}, func(cfg *Config) { cfg.InitTimeout = 200 * time.Millisecond })
-			v := version("f", hearth.Exclusive, nil)
+			v := version("f", hearth.Exclusive, func(c *hearth.Config) { c.Timeout = 100 * time.Millisecond })
 			res, err := w.call(v)
 			if err != nil {
 				t.Fatal(err)
@@ -280,7 +280,7 @@ func TestSlowInitsDelayNobodyElse(t *testing.T) {
 		echo(b)
 	}}
 	w := newWorker(t, m, func(cfg *Config) { cfg.MemoryMB, cfg.InitTimeout = 1<<20, 2*time.Second })
-	slow := version("slow", hearth.Exclusive, nil)
+	slow := version("slow", hearth.Exclusive, func(c *hearth.Config) { c.Timeout = 100 * time.Millisecond })
 	var wg sync.WaitGroup
 	for range 3 * cap(w.starts) {
 		wg.Go(func() { w.call(slow) })
@@ -452,16 +452,20 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 
 func BenchmarkInvoke(b *testing.B) {
 	m := &machine{script: echo}
-	t := &testing.T{}
-	w := newWorker(t, m, nil)
+	w := newWorker(b, m, nil)
 	v := version("f", hearth.Exclusive, nil)
 	inv := &hearth.Invocation{ID: hearth.NewRequestID(), Version: v, Payload: []byte("{}")}
 	b.ReportAllocs()
+	done := make(told, 1)
 	for b.Loop() {
-		if _, err := w.invoke(inv); err != nil {
+		w.Start(inv, done)
+		if err := <-done; err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.StopTimer()
-	w.Close(context.Background())
 }
+
+// told is a Completion for one invocation after the other.
+type told chan error
+
+func (t told) Complete(_ *hearth.Result, err error) { t <- err }

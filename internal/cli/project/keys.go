@@ -41,6 +41,7 @@ func Keys() []Key {
 		{"reserved", "whole number", "none", setReserved},
 		{"tags", "mapping", "none", setTags},
 		{"triggers", "list", "none", setTriggers},
+		{"async", "mapping", "Lambda's", setAsync},
 	}
 }
 

@@ -35,6 +35,8 @@ type Function struct {
 	Routes []hearth.HTTPRoute
 	// Triggers run the function by the clock.
 	Triggers []hearth.Trigger
+	// Async is what becomes of asynchronous invocations; nil means the defaults.
+	Async *hearth.AsyncConfig
 	// Notes say what is otherwise than the file has it, and why.
 	Notes []string
 

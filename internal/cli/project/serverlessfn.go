@@ -119,6 +119,7 @@ func (s *serverless) settings(o *object, f *Function) {
 	if e, ok := o.get("tags"); ok {
 		s.tags(e, f)
 	}
+	s.asyncOf(o, f)
 }
 
 // tags are Lambda's; "hearth:" ones choose the model, as through Lambda's API.

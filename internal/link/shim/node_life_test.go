@@ -1,16 +1,19 @@
 package shim_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"hearth/internal/link"
+	"hearth/internal/link/shim"
 	"hearth/internal/link/shim/shimtest"
 )
 
@@ -268,4 +271,40 @@ func TestNodePath(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A shim that has lost its connection does not stay: not when it starts without one, nor
+// when the owner's code closes it.
+func TestNodeWithoutItsDescriptor(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := shim.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), shimtest.Patience)
+	defer cancel()
+	unusable, err := os.Open(os.DevNull) // not to be written to
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unusable.Close()
+	args := shim.Command(shim.Node, node, 256, dir)
+	command := exec.CommandContext(ctx, args[0], args[1:]...)
+	command.ExtraFiles = []*os.File{unusable}
+	out, err := command.CombinedOutput()
+	if command.ProcessState.ExitCode() != 70 || !strings.Contains(string(out), "lost descriptor 3: EBADF") {
+		t.Errorf("%v: %s", err, out)
+	}
+	bothModels(t, func(t *testing.T, o shimtest.Options) {
+		o.Files = js(`exports.handler = async () => { require('fs').closeSync(3); return 1 }`)
+		in := startNode(t, o)
+		call := link.NewCall()
+		call.ID, call.Payload = "r", []byte("{}")
+		if r := in.Begin(t, call)(); r.Err == nil {
+			t.Errorf("it answered without a connection: %v", r)
+		}
+		if code := in.Exit(t); code != 70 {
+			t.Errorf("exit code %d: %s", code, in.Output(t))
+		}
+	})
 }

@@ -282,3 +282,34 @@ func TestNodeMany(t *testing.T) {
 		t.Errorf("at most %d ran at a time; want %d", most, width)
 	}
 }
+
+// Lambda's JSON format: one object a line, a single value in its own form, errors with
+// their stack; nothing below the level.
+func TestNodeLogsInJSON(t *testing.T) {
+	t.Parallel()
+	bothModels(t, func(t *testing.T, o shimtest.Options) {
+		o.Env = map[string]string{"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "info"}
+		o.Files = js(`
+			console.log('loading');
+			exports.handler = async () => {
+				console.debug('below'); console.trace('below');
+				console.log({ a: [1], e: new RangeError('within') });
+				console.warn('number %d', 1, new TypeError('beside'));
+				const circle = {}; circle.own = circle;
+				console.log(circle); console.log(1n);
+				process.stdout.write('as it is\n');
+				throw new RangeError('end');
+			}`)
+		in := startNode(t, o)
+		if r := in.Call(t, "r1", "{}"); !r.Failed {
+			t.Fatalf("%v", r)
+		}
+		const stamp = `"timestamp":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`
+		expectLog(t, in.Log("", 0), `{`+stamp+`,"level":"INFO","message":"loading"}\n`)
+		expectLog(t, in.Log("r1", 1), `{`+stamp+`,"level":"INFO","requestId":"r1","message":{"a":\[1\],"e":{"errorType":"RangeError","errorMessage":"within","stackTrace":\[.*\]}}}\n`+
+			`{`+stamp+`,"level":"INFO","requestId":"r1","message":"<ref \*1> { own: \[Circular \*1\] }"}\n`+
+			`{`+stamp+`,"level":"INFO","requestId":"r1","message":"1n"}\nas it is\n`)
+		expectLog(t, in.Log("r1", 2), `{`+stamp+`,"level":"WARN","requestId":"r1","message":"number 1 TypeError: beside.*","errorType":"TypeError","errorMessage":"beside","stackTrace":\[.*\]}\n`+
+			`{`+stamp+`,"level":"ERROR","requestId":"r1","message":{"errorType":"RangeError","errorMessage":"end","stackTrace":\[.*\]}}\n`)
+	})
+}

@@ -166,6 +166,7 @@ func (d *Driver) mounts(s *sandbox.Spec, b *bundle) ([]specs.Mount, error) {
 		{b.resolvConf(), rootfs.ResolvConf, "ro"},
 		{s.CodeDir, sandbox.TaskRoot, "ro"},
 		{s.ShimDir, sandbox.RuntimeRoot, "ro"},
+		{s.OptDir, sandbox.OptRoot, "ro"},
 	}
 	for _, m := range binds {
 		if m.from == "" {

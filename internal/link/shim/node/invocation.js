@@ -104,7 +104,7 @@ class Invocation {
 
   fail(thrown) {
     if (this.ended) return;
-    logs.line('ERROR', 2, `Invoke Error ${failures.forLog(thrown)}`);
+    logs.failure('Invoke Error', thrown);
     this.end(FAILED, failures.document(thrown, this.response === null ? settings.maxResponseBytes : MAX_LAST));
   }
 

@@ -5,12 +5,15 @@
 const { AsyncLocalStorage } = require('async_hooks');
 const { Readable, Writable } = require('stream');
 const { format } = require('util');
+const failures = require('./failures.js');
 const output = require('./output.js');
 
 const PARTIAL = 16 * 1024; // characters of a line that may wait for their newline
 
+// The owner's code may replace these.
 const { now } = Date;
 const date = Date;
+const { stringify } = JSON;
 
 // The current invocation: in the concurrent model it follows the asynchronous
 // context; where there is one at a time, a variable does, and costs nothing.
@@ -19,6 +22,17 @@ let current = null;
 
 function follow(concurrent) {
   if (concurrent) storage = new AsyncLocalStorage();
+}
+
+// Lambda's settings of the log: JSON entries instead of lines of text, and the least
+// level that console writes.
+const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
+let json = false;
+let least = 0;
+
+function configure(env) {
+  json = String(env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
+  least = Math.max(LEVELS.indexOf(String(env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase()), 0);
 }
 
 // run calls fn(invocation), with invocation as the current one.
@@ -56,9 +70,51 @@ function timestamp() {
 // line writes one entry in Lambda's text format. Where no invocation runs, nothing
 // stands in the place of its id.
 function line(level, fd, message) {
+  if (json) {
+    entry(level, fd, message);
+    return;
+  }
   const inv = invocation();
   const id = inv === null || inv === undefined ? '' : inv.id;
   output.log(streamOf(inv), fd, `${timestamp()}\t${id}\t${level}\t${message}\n`);
+}
+
+// entry writes one entry in Lambda's JSON format, with what an error among args says.
+function entry(level, fd, message, error) {
+  const inv = invocation();
+  const said = { timestamp: timestamp(), level, requestId: inv === null || inv === undefined ? undefined : inv.id, message };
+  if (error !== undefined) {
+    const { errorType, errorMessage, trace } = failures.describe(error);
+    Object.assign(said, { errorType, errorMessage, stackTrace: trace });
+  }
+  let text;
+  try {
+    text = stringify(said, (_, value) => (failures.isError(value) ? told(value) : value));
+  } catch { // a circle, a BigInt, …
+    text = stringify({ ...said, message: format(message) });
+  }
+  output.log(streamOf(inv), fd, `${text}\n`);
+}
+
+// told is what an error is in JSON.
+function told(error) {
+  const { errorType, errorMessage, trace } = failures.describe(error);
+  return { errorType, errorMessage, stackTrace: trace };
+}
+
+// say writes what console is given. A single value keeps its form in JSON; of several,
+// the first error is told beside the text.
+function say(level, fd, args) {
+  if (LEVELS.indexOf(level) < least) return;
+  if (!json) line(level, fd, format(...args));
+  else if (args.length === 1) entry(level, fd, args[0]);
+  else entry(level, fd, format(...args), args.find(failures.isError));
+}
+
+// failure writes that something was thrown, in Lambda's words.
+function failure(words, thrown) {
+  if (json) entry('ERROR', 2, told(thrown));
+  else line('ERROR', 2, `${words} ${failures.forLog(thrown)}`);
 }
 
 // raw writes text as it is, but in whole lines: the rest waits for its newline, or
@@ -131,8 +187,8 @@ function capture() {
     ['warn', 'WARN', 2], ['error', 'ERROR', 2], ['fatal', 'FATAL', 2],
   ];
   for (const [name, level, fd] of levels) {
-    console[name] = (...args) => line(level, fd, format(...args));
+    console[name] = (...args) => say(level, fd, args);
   }
 }
 
-module.exports = { capture, complete, completeOutside, follow, invocation, line, run };
+module.exports = { capture, complete, completeOutside, configure, failure, follow, invocation, line, run };

@@ -6,6 +6,15 @@
 
 const output = require('./output.js');
 
+const LOST = 70; // exit code without a connection
+
+// Without its connection a shim is of no use: nobody could be told anything any more.
+output.onGone((err) => {
+  const closed = err.code === 'EPIPE' || err.code === 'ECONNRESET'; // by the host
+  if (!closed) process._rawDebug(`the Node runtime lost descriptor 3: ${err.message}`);
+  process.exit(closed ? 0 : LOST);
+});
+
 output.frame(output.TYPE.HELLO, 0, 0,
   JSON.stringify({ protocol: 1, runtime: `nodejs${process.versions.node}`, pid: process.pid }));
 output.finish();
@@ -48,10 +57,11 @@ async function onInit(text) {
   hide();
   stream.install();
   logs.follow(concurrent);
+  logs.configure(process.env);
   try {
     invocation.become(init, await load(init.taskRoot, init.handler), socket);
   } catch (err) {
-    logs.line('ERROR', 2, `Init Error ${failures.forLog(err)}`);
+    logs.failure('Init Error', err);
     failInit(err, 1);
     return;
   }
@@ -98,7 +108,7 @@ function culprit() {
 }
 
 process.on('uncaughtException', (err) => {
-  logs.line('ERROR', 2, `Uncaught Exception ${failures.forLog(err)}`);
+  logs.failure('Uncaught Exception', err);
   if (!ready) {
     failInit(err, UNCAUGHT);
     return;
@@ -112,7 +122,7 @@ process.on('unhandledRejection', (reason) => {
   const said = failures.describe(reason);
   const message = failures.isError(reason) ? `${said.errorType}: ${said.errorMessage}` : said.errorMessage;
   const err = new failures.RuntimeError('Runtime.UnhandledPromiseRejection', message, reason);
-  logs.line('ERROR', 2, `Unhandled Promise Rejection ${failures.forLog(err)}`);
+  logs.failure('Unhandled Promise Rejection', err);
   if (!ready) {
     failInit(err, UNHANDLED);
     return;

@@ -29,6 +29,12 @@ let out = Buffer.allocUnsafeSlow(START);
 let used = 0;
 let scheduled = false; // a flush or a retry is due
 let dead = false; // the host takes nothing any more
+let gone = () => {}; // called then
+
+// onGone sets what is called, once, when the connection takes nothing any more.
+function onGone(call) {
+  gone = call;
+}
 
 function header(at, type, flags, stream, length) {
   out.writeUInt32LE(length, at);
@@ -152,6 +158,7 @@ function write(patience) {
     } catch (err) {
       if (err.code !== 'EAGAIN') {
         dead = true;
+        gone(err);
       } else if (patience-- > 0) {
         wait(never, 0, 0, 0.05);
       } else {
@@ -179,4 +186,4 @@ function finish() {
   } while (large.length > 0 && !dead);
 }
 
-module.exports = { TYPE, CHUNK, bytes, frame, result, log, finish };
+module.exports = { TYPE, CHUNK, bytes, frame, result, log, finish, onGone };

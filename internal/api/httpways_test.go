@@ -1,0 +1,148 @@
+package api
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// way is one way in: how a server is started, and how a client reaches it. The cases
+// of the conformance suite (httpsuite_test.go) run against each of the ways.
+type way struct {
+	name   string
+	speaks protocol
+	tls    bool
+	start  func(t testing.TB, cfg Config) *world
+	// conns is how many connections the server still holds.
+	conns func(w *world) int
+}
+
+// protocol is a set of protocols.
+type protocol int
+
+const (
+	onH1 protocol = 1 << iota
+	onH2
+	onAny = onH1 | onH2
+)
+
+// ways are those that must pass the suite.
+func ways() []way {
+	conns := func(w *world) int { return len(w.openConns()) }
+	return []way{
+		{name: "h1", speaks: onH1, start: start, conns: conns},
+	}
+}
+
+// door is a server of one case, with what is needed to knock at it.
+type door struct {
+	*world
+	way way
+}
+
+// opened starts a server with the functions that most cases call.
+func opened(t testing.TB, y way, cfg Config) *door {
+	d := &door{world: y.start(t, cfg), way: y}
+	d.deploy(t, "echo", "echo", "")
+	d.deploy(t, "proxy", "proxy", "")
+	d.deploy(t, "wait", "wait", "")
+	d.deploy(t, "panic", "panic", "")
+	d.deploy(t, "say", "say", `{"statusCode":200,"headers":{"x-said":"yes"},"cookies":["a=b","c=d"],"body":"hello"}`)
+	return d
+}
+
+// knock opens a connection, past the TLS handshake if there is one, with a deadline for
+// everything on it.
+func (d *door) knock(t testing.TB) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	return d.dial(t)
+}
+
+// client is an HTTP client with connections of its own.
+func (d *door) client(t testing.TB) *http.Client {
+	tr := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, ExpectContinueTimeout: 10 * time.Second}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 30 * time.Second}
+}
+
+// url is where path is.
+func (d *door) url(path string) string { return "http://" + d.addr + path }
+
+// request makes a request of text.
+func (d *door) request(t testing.TB, method, path string, body io.Reader) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, d.url(path), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// do sends a request and reads the answer whole.
+func do(t testing.TB, c *http.Client, req *http.Request) (*http.Response, string) {
+	t.Helper()
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", req.Method, req.URL, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", req.Method, req.URL, err)
+	}
+	return resp, string(body)
+}
+
+// left waits until the server holds no connection any more.
+func (d *door) left(t testing.TB) {
+	t.Helper()
+	eventually(t, "the server has let go of its connections", func() bool { return d.way.conns(d.world) == 0 })
+}
+
+const (
+	echoPath = "/2015-03-31/functions/echo/invocations"
+	waitPath = "/2015-03-31/functions/wait/invocations"
+)
+
+// post is an HTTP/1.1 request with a body of a known length.
+func post(path, body string) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+}
+
+// wants reads one answer of HTTP/1.1 and compares it.
+func wants(t testing.TB, r *bufio.Reader, method string, status int, body string) *http.Response {
+	t.Helper()
+	resp, err := http.ReadResponse(r, &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("no answer: %v; want %d %q", err, status, body)
+	}
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s: %v", resp.Status, err)
+	}
+	if resp.StatusCode != status || !strings.Contains(string(got), body) {
+		t.Fatalf("got %d %.300q, want %d %.300q", resp.StatusCode, got, status, body)
+	}
+	return resp
+}
+
+// ends wants the connection to end in an orderly way, with nothing more on it.
+func ends(t testing.TB, r *bufio.Reader) {
+	t.Helper()
+	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
+		t.Fatalf("the connection did not just end: %.200q, %v", rest, err)
+	}
+}
+
+// shut ends the client's side of a connection; it can still listen.
+func shut(t testing.TB, c net.Conn) {
+	t.Helper()
+	if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+}
