@@ -16,7 +16,7 @@ import (
 func TestInitIsDoneAgain(t *testing.T) {
 	var tries atomic.Int32
 	const second = 300 * time.Millisecond
-	var deadline time.Time
+	var deadline atomic.Int64 // Unix milliseconds
 	m := &machine{script: func(b *box) {
 		if tries.Add(1) == 1 {
 			b.hello()
@@ -29,7 +29,7 @@ func TestInitIsDoneAgain(t *testing.T) {
 		b.send(frame{kind: frameReady, body: []byte(`{}`)})
 		for f := b.next(); f.kind != 0; f = b.next() {
 			if f.kind == frameInvoke {
-				deadline = time.UnixMilli(int64(binary.LittleEndian.Uint64(f.body)))
+				deadline.Store(int64(binary.LittleEndian.Uint64(f.body)))
 				b.send(frame{kind: frameResult, stream: f.stream, body: []byte(`"ok"`)})
 			}
 		}
@@ -43,7 +43,7 @@ func TestInitIsDoneAgain(t *testing.T) {
 	if res.Report.Duration < second || res.Report.Init != 0 {
 		t.Errorf("duration %v, init %v: the second init belongs to the duration", res.Report.Duration, res.Report.Init)
 	}
-	if left := time.Until(deadline); left > v.Config.Timeout-second {
+	if left := time.Until(time.UnixMilli(deadline.Load())); left > v.Config.Timeout-second {
 		t.Errorf("the function had %v left", left)
 	}
 	if log := w.cfg.Logs.Open("f", res.Instance).Tail("", hearth.MaxLogTailBytes); !bytes.Contains(log, []byte("INIT_REPORT Init Duration: 100.00 ms\tPhase: init\tStatus: timeout")) {
