@@ -161,6 +161,7 @@ func checkFilter(s string, plain bool) error {
 type TriggerState string
 
 const (
+	TriggerStarting TriggerState = "starting" // it does not listen yet
 	TriggerActive   TriggerState = "active"
 	TriggerDisabled TriggerState = "disabled"
 	TriggerFailing  TriggerState = "failing" // it cannot read; Error says why

@@ -56,7 +56,7 @@ func (s *Service) newReader(f *hearth.Function, t *hearth.Trigger) *reader {
 	if r.consumer.Stream == "" {
 		r.consumer.Stream = store.SubjectsStream
 	}
-	r.status = hearth.TriggerStatus{Function: f.Name, Trigger: t.Name, Kind: "nats", Source: r.nats.Words(), State: hearth.TriggerActive}
+	r.status = hearth.TriggerStatus{Function: f.Name, Trigger: t.Name, Kind: "nats", Source: r.nats.Words(), State: hearth.TriggerStarting}
 	r.life, r.stop = context.WithCancel(s.life)
 	return r
 }

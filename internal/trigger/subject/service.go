@@ -179,6 +179,10 @@ func (s *Service) Changed(function string) {
 	}
 }
 
+// Pause takes no more messages. It is for good, and for those who are about to stop other
+// parts before Close.
+func (s *Service) Pause() { s.end() }
+
 // Close takes no more messages and lets invocations under way finish until ctx ends;
 // then it gives up its hold on theirs: they come again. Then close the invoker, and call
 // Wait. Closing twice is harmless.
