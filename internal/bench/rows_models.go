@@ -152,7 +152,7 @@ func (s *suite) many() error {
 // warm deploys n functions and calls each, a few at a time. It stops early when that
 // takes too long, and tells how many are warm.
 func (s *suite) warm(p *platform, n int) (int, error) {
-	const atOnce, longest = 4, 150 * time.Second
+	const atOnce, longest = 4, 120 * time.Second
 	begin := time.Now()
 	for done := 0; done < n; {
 		if done%100 == 0 {
