@@ -21,7 +21,7 @@ case ${1:-} in
   args+=(-from docs/benchmarks.json -write .)
   ;;
 '')
-  args+=(-write . -async-events "${ASYNC_EVENTS:-100000}")
+  args+=(-write . -async-events "${ASYNC_EVENTS:-50000}")
   ;;
 esac
 [ -x bin/hearth ] || die "bin/hearth is missing: make build"

@@ -52,6 +52,30 @@ func (s *Server) verify(ctx *fasthttp.RequestCtx) error {
 	}, s.now())
 }
 
+// unprovenBody is how many bytes of a request's body are read although its head shows
+// that it will be refused: so small ones keep their connection.
+const unprovenBody = 64 << 10
+
+// hopeless is why the API will refuse a request, as far as its head shows that; nil for
+// all others. Most clients declare the hash of the body, so that its signature can be
+// checked before the body has come.
+func (s *Server) hopeless(h *fasthttp.RequestHeader) error {
+	if s.auth == nil {
+		return nil
+	}
+	uri := h.RequestURI()
+	if len(uri) > 0 && uri[0] != '/' {
+		uri = originForm(uri)
+	}
+	path, query, _ := bytes.Cut(uri, []byte("?"))
+	if _, byHost := functionHost(h.Host()); byHost || bytes.HasPrefix(path, []byte(urlPrefix)) || bytes.HasPrefix(path, []byte(httpPrefix)) {
+		return nil // functions answer for themselves
+	}
+	return s.auth.verifier.VerifyHead(&sigv4.Request{
+		Method: string(h.Method()), Path: string(path), Query: string(query), Headers: rawHeaders(h),
+	}, s.now())
+}
+
 // rawHeaders are the headers as they were sent: fasthttp's own are tidied up.
 func rawHeaders(h *fasthttp.RequestHeader) []sigv4.Header {
 	var list []sigv4.Header

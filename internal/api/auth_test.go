@@ -1,8 +1,12 @@
 package api
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -165,5 +169,70 @@ func TestIAMURLs(t *testing.T) {
 	f.URL = &hearth.URLConfig{AuthType: authIAM}
 	if status, _, text := ask(t, w, signer, "GET", "/fn/f/", ""); status != 403 || !strings.Contains(text, "no access keys") {
 		t.Errorf("without keys: %d %s", status, text)
+	}
+}
+
+// TestHopelessBodies: a request whose head shows that it will be refused is, before its
+// body is sent.
+func TestHopelessBodies(t *testing.T) {
+	w := start(t, Config{AccessKeys: []sigv4.Key{testKey}})
+	head := func(signer *sigv4.Signer, expect bool) string {
+		body := make([]byte, 1<<20)
+		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+w.addr+"/2015-03-31/functions", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signer != nil {
+			signer.SignHTTP(req, body, w.now())
+		}
+		if expect {
+			req.Header.Set("Expect", "100-continue")
+		}
+		var text bytes.Buffer
+		fmt.Fprintf(&text, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", req.URL.Path, w.addr, len(body))
+		if err := req.Header.Write(&text); err != nil {
+			t.Fatal(err)
+		}
+		return text.String() + "\r\n"
+	}
+	key := func(id, secret string) *sigv4.Signer {
+		return &sigv4.Signer{Key: sigv4.Key{ID: id, Secret: secret}, Region: "r", Service: "lambda"}
+	}
+	for _, c := range []struct {
+		name   string
+		signer *sigv4.Signer
+		want   string
+	}{
+		{"unsigned", nil, sigv4.MissingToken},
+		{"unknown key", key("NOBODY", "x"), sigv4.Unrecognized},
+		{"wrong secret", key(testKey.ID, "x"), sigv4.Invalid},
+	} {
+		for _, expect := range []bool{false, true} {
+			conn, err := net.Dial("tcp", w.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // the test fails then
+			if _, err := io.WriteString(conn, head(c.signer, expect)); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			if resp.StatusCode != 403 || resp.Header.Get("X-Amzn-Errortype") != c.want {
+				t.Errorf("%s, expect %v: %s %v", c.name, expect, resp.Status, resp.Header)
+			}
+			resp.Body.Close()
+			conn.Close()
+		}
+	}
+	// The right key gets to send it, and an invocation of a function URL needs none.
+	good := key(testKey.ID, testKey.Secret)
+	if status, _, text := ask(t, w, good, "POST", "/2015-03-31/functions", strings.Repeat(" ", 1<<20)); status != 400 {
+		t.Errorf("signed: %d %s", status, text)
+	}
+	if status, _, text := ask(t, w, nil, "POST", "/fn/nobody/", strings.Repeat(" ", 1<<20)); status != 404 {
+		t.Errorf("a function URL: %d %s", status, text)
 	}
 }

@@ -75,6 +75,12 @@ type Platform interface {
 	Provisioned(v *hearth.Version) hearth.ProvisionState
 }
 
+// Triggers tell how they are doing.
+type Triggers interface {
+	// Status lists those of one function, of all if function is "".
+	Status(ctx context.Context, function string) []hearth.TriggerStatus
+}
+
 // Logs keeps what functions print.
 type Logs interface {
 	// Query returns the entries that filter selects, oldest first.
@@ -102,7 +108,8 @@ type Deps struct {
 	Platform  Platform
 	Logs      Logs
 	Events    Events
-	Backups   Backups // nil: there are none, and it says so
+	Triggers  Triggers // nil: none are told of
+	Backups   Backups  // nil: there are none, and it says so
 }
 
 var (

@@ -28,6 +28,7 @@ func (s *Server) hearthRoutes() []route {
 		{"POST", function + "/aliases/{}/rollback", (*Server).rollback},
 		{"GET", function + "/provisioned", (*Server).getProvisionDoc},
 		{"PUT", function + "/provisioned", (*Server).putProvisionDoc},
+		{"GET", "/hearth/v1/triggers", (*Server).triggers},
 		{"GET", "/hearth/v1/async", (*Server).backlogs},
 		{"GET", "/hearth/v1/async/events/{}", (*Server).eventStatus},
 		{"GET", "/hearth/v1/dead-letters", (*Server).deadLetters},
@@ -47,7 +48,31 @@ func (s *Server) status(r *request) error {
 		s.log.Warn("the status lacks the backlogs", "error", err)
 	}
 	status.Async = backlogs
+	for _, t := range s.triggersOf("") {
+		if t.Kind == "nats" {
+			status.Triggers = append(status.Triggers, t)
+		}
+	}
 	s.writeLine(r.ctx, 200, status)
+	return nil
+}
+
+// triggersOf is empty, not nil, where there are none.
+func (s *Server) triggersOf(function string) []hearth.TriggerStatus {
+	if s.deps.Triggers == nil {
+		return []hearth.TriggerStatus{}
+	}
+	return s.deps.Triggers.Status(s.work, function)
+}
+
+func (s *Server) triggers(r *request) error {
+	name := r.query.get("function")
+	if name != "" {
+		if _, err := s.deps.Functions.Get(name); err != nil {
+			return hearth.Errorf(hearth.ErrNotFound, "There is no function %s. GET /hearth/v1/functions lists those that exist.", clip(name))
+		}
+	}
+	s.writeLine(r.ctx, 200, map[string]any{"triggers": s.triggersOf(name)})
 	return nil
 }
 

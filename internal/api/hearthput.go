@@ -25,7 +25,7 @@ type putInput struct {
 	Provisioned json.RawMessage `json:"provisioned"`
 	// Routes are paths below /http/; all of them, when given.
 	Routes []hearth.HTTPRoute `json:"routes"`
-	// Triggers are schedules; all of them, when given.
+	// Triggers are schedules and subjects; all of them, when given.
 	Triggers []hearth.Trigger `json:"triggers"`
 	// Async is what becomes of asynchronous invocations, all of it; null means the defaults.
 	Async json.RawMessage `json:"async"`

@@ -296,6 +296,9 @@ func (s *Server) admitBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	if _, byHost := functionHost(h.Host()); byHost {
 		limit = hearth.MaxPayloadBytes
 	}
+	if n := h.ContentLength(); (n > unprovenBody || n < 0) && limit > unprovenBody && s.hopeless(h) != nil {
+		limit = unprovenBody
+	}
 	timeout := s.cfg.BodyTimeout
 	if limit == maxUploadBody {
 		timeout *= 5
@@ -311,6 +314,10 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 		return fasthttp.StatusContinue
 	}
 	path, _ := target(ctx)
+	if err := s.hopeless(&ctx.Request.Header); err != nil {
+		s.refuse(ctx, string(path), s.newID(), err)
+		return fasthttp.StatusForbidden
+	}
 	s.fail(ctx, string(path), s.newID(), tooLarge(ctx.Request.Header.Method(), path))
 	return fasthttp.StatusRequestEntityTooLarge
 }

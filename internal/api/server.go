@@ -197,6 +197,8 @@ func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error
 	switch {
+	case errors.Is(err, fasthttp.ErrBodyTooLarge) && len(path) > 1 && s.hopeless(&ctx.Request.Header) != nil:
+		s.refuse(ctx, string(path), id, s.hopeless(&ctx.Request.Header))
 	case errors.Is(err, fasthttp.ErrBodyTooLarge) && len(path) > 1:
 		s.fail(ctx, string(path), id, tooLarge(ctx.Request.Header.Method(), path))
 	case errors.Is(err, fasthttp.ErrBodyTooLarge): // fasthttp has forgotten the path

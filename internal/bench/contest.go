@@ -30,15 +30,19 @@ type Entry struct {
 	runs  []measured
 }
 
-// contest warms every contestant, then measures them in turn, round by round. The
+// contest warms every contestant that is new, then measures them in turn, round by round. The
 // reference is the contestant named so.
 func (s *suite) contest(title string, connections int, d time.Duration, reference string, list []contestant) (*Contest, error) {
 	c := &Contest{Title: title, Connections: connections, Reference: reference}
 	for _, x := range list {
 		c.Entries = append(c.Entries, Entry{Name: x.name})
+		if s.warmed[x.load] {
+			continue
+		}
 		if _, err := s.turn(x, connections, min(d, 2*time.Second)); err != nil {
 			return nil, err
 		}
+		s.warmed[x.load] = true
 	}
 	for round := range s.cfg.Rounds {
 		s.say("%s, c=%d, round %d", title, connections, round+1)

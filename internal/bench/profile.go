@@ -55,7 +55,7 @@ func RunProfile(ctx context.Context, cfg Config) (*Profile, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	s := &suite{ctx: ctx, cfg: cfg, dir: dir, report: &Report{}}
+	s := &suite{ctx: ctx, cfg: cfg, dir: dir, warmed: map[load]bool{}, report: &Report{}}
 	pprof, err := freeAddress()
 	if err != nil {
 		return nil, err

@@ -25,9 +25,17 @@ func (r *Report) Table() string {
 		fmt.Fprintf(&b, ", %d not measured", left)
 	}
 	b.WriteString("\n")
-	if lines := r.cost(); lines != "" {
-		b.WriteString("\nProcessor time per request: " + lines + "\n")
+	if len(r.Contests) > 0 {
+		b.WriteString("\n")
+		fmt.Fprintln(w, "CONTEST\tREQ/S\tRATIO\tP50\tP99\tCPU/REQUEST\tFUNCTION\tERRORS\t")
 	}
+	for _, c := range r.Contests {
+		for _, e := range c.Entries {
+			fmt.Fprintf(w, "%s, c=%d: %s\t%.0f\t%.2f\t%v\t%v\t%.1f µs\t%.1f µs\t%d\t\n", c.Title, c.Connections, e.Name, e.PerSecond,
+				e.Ratio, e.P50, e.P99, e.ServerCPU, e.FunctionCPU, e.Errors)
+		}
+	}
+	_ = w.Flush()
 	return b.String()
 }
 
@@ -44,18 +52,6 @@ func (r *Report) count() (met, measured int) {
 		}
 	}
 	return met, measured
-}
-
-// cost is the processor time that hello takes at c=64, on each side.
-func (r *Report) cost() string {
-	for _, c := range r.Contests {
-		if c.Connections != 64 || c.entry(byURL) == nil || c.entry(inNode) == nil {
-			continue
-		}
-		h, n := c.entry(byURL), c.entry(inNode)
-		return fmt.Sprintf("Hearth %.1f µs and the function %.1f µs, plain Node %.1f µs (%s, c=64)", h.ServerCPU, h.FunctionCPU, n.ServerCPU, c.Title)
-	}
-	return ""
 }
 
 // Markdown renders the report for docs/benchmarks.md.

@@ -35,22 +35,29 @@ func (s *suite) cold() error {
 			return err
 		}
 		defer none.stop()
-		if err := s.coldNode("cold-node", p, true); err != nil {
-			return err
-		}
-	} else {
-		s.row("cold-node").Note = "this Hearth has no prewarmed sandboxes"
 	}
-	if err := s.coldPython(p, prewarms); err != nil {
-		return err
+	for _, x := range []struct {
+		id      string
+		measure func() error
+	}{
+		{"cold-node", func() error {
+			if !prewarms {
+				return errors.New("this Hearth has no prewarmed sandboxes")
+			}
+			return s.coldNode("cold-node", p, true)
+		}},
+		{"cold-python", func() error { return s.coldPython(p, prewarms) }},
+		{"cold-none", func() error { return s.coldNode("cold-none", none, false) }},
+		{"cold-burst", func() error { return s.coldBurst(p) }},
+	} {
+		if err := x.measure(); err != nil {
+			s.excuse([]string{x.id}, err)
+		}
 	}
 	if !prewarms {
 		s.row("cold-python").Note = "not prewarmed"
 	}
-	if err := s.coldNode("cold-none", none, false); err != nil {
-		return err
-	}
-	return s.coldBurst(p)
+	return nil
 }
 
 // prewarming tells whether this Hearth keeps prewarmed sandboxes, and the arguments that
@@ -77,6 +84,7 @@ func (s *suite) coldStarts(id string, p *platform, pooled bool, config map[strin
 	s.say("%s", id)
 	config["memoryMB"], config["timeout"] = 256, "10s"
 	var ours, theirs, ratios []float64
+	note := ""
 	for i := range coldSamples {
 		name := fmt.Sprintf("%s-%d", id, i)
 		if err := p.deploy(name, folder, config); err != nil {
@@ -84,7 +92,8 @@ func (s *suite) coldStarts(id string, p *platform, pooled bool, config map[strin
 		}
 		if i > 0 && pooled { // the first call tells the pool what is in use
 			if err := s.refilled(p, config["runtime"].(string)); err != nil {
-				return err
+				s.say("%s: %v", id, err)
+				note, pooled = err.Error(), false
 			}
 		}
 		s.pause(settle)
@@ -104,13 +113,14 @@ func (s *suite) coldStarts(id string, p *platform, pooled bool, config map[strin
 		}
 		ours, theirs, ratios = append(ours, took), append(theirs, bare), append(ratios, took/bare)
 	}
-	s.set(id, median(ours), median(theirs), median(ratios))
+	s.set(id, median(ours), median(theirs), median(ratios)).Note = note
 	return nil
 }
 
-// refilled waits until a prewarmed sandbox for a runtime is ready again.
+// refilled waits until a prewarmed sandbox for a runtime is ready again. They are made when
+// the processors have nothing else to do.
 func (s *suite) refilled(p *platform, runtime string) error {
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(10 * time.Second); ; {
 		text, err := p.call("/hearth/v1/status")
 		if err != nil {
 			return err
@@ -130,7 +140,7 @@ func (s *suite) refilled(p *platform, runtime string) error {
 			}
 		}
 		if s.ctx.Err() != nil || time.Now().After(deadline) {
-			return errors.New("no prewarmed sandbox is ready within 5 s")
+			return errors.New("no prewarmed sandbox is ready within 10 s")
 		}
 		s.pause(20 * time.Millisecond)
 	}

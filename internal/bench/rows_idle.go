@@ -31,18 +31,20 @@ func (s *suite) idle() error {
 
 // idleInstances compares warm idle instances with bare Node processes: the memory of their
 // processes, with their share of what they share, and what the platform's own process grew.
+// All live at the same time, so that as many share what can be shared.
 func (s *suite) idleInstances() error {
 	const n = 8
 	s.say("idle instances")
-	bare, err := s.bareNode(n)
-	if err != nil {
-		return err
-	}
 	p, err := s.start("idle-instances", "--memory", "1000000")
 	if err != nil {
 		return err
 	}
 	defer p.stop()
+	bare, stop, err := s.bareNodes(n)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	s.pause(2 * time.Second)
 	before := resident(p.cmd.Process.Pid)
 	var pids []int
@@ -63,25 +65,27 @@ func (s *suite) idleInstances() error {
 		return errors.New("the processes of the instances are not in control groups that are called like them")
 	}
 	grown := max(resident(p.cmd.Process.Pid)-before, 0)
-	r := s.set("idle-instance", float64(proportional(pids)+grown)/n/1024, bare, 0)
+	r := s.set("idle-instance", float64(proportional(pids)+grown)/n/1024, float64(proportional(bare))/n/1024, 0)
 	r.Note = fmt.Sprintf("of %d; %.1f MB of an instance's are the growth of Hearth's own process", n, float64(grown)/n/1024)
 	return nil
 }
 
-// bareNode is the memory in MB of one of n Node processes that wait for nothing.
-func (s *suite) bareNode(n int) (float64, error) {
-	var pids []int
+// bareNodes starts n Node processes that wait for nothing; stop ends them.
+func (s *suite) bareNodes(n int) (pids []int, stop func(), err error) {
+	var cmds []*exec.Cmd
+	stop = func() {
+		for _, cmd := range cmds {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}
 	for range n {
 		cmd := exec.CommandContext(s.ctx, s.cfg.Node, "-e", "setInterval(() => {}, 1 << 30)")
 		if err := cmd.Start(); err != nil {
-			return 0, err
+			stop()
+			return nil, nil, err
 		}
-		defer func() {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}()
-		pids = append(pids, cmd.Process.Pid)
+		cmds, pids = append(cmds, cmd), append(pids, cmd.Process.Pid)
 	}
-	s.pause(time.Second)
-	return float64(proportional(pids)) / float64(n) / 1024, nil
+	return pids, stop, nil
 }

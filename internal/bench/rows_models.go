@@ -28,6 +28,9 @@ func (s *suite) exclusive() error {
 	if err != nil {
 		return err
 	}
+	if _, err := p.call("/fn/one/"); err != nil {
+		return err
+	}
 	ours := s.viaURL(p, "one")
 	ours.name = "Hearth, exclusive"
 	c, err := s.contest("hello, exclusive", 64, s.cfg.Duration, inNode, []contestant{ours, s.node.contestant(inNode)})
@@ -51,6 +54,9 @@ func (s *suite) updates() error {
 			"handler": "index.handler", "memoryMB": 256, "model": hearth.Concurrent, "maxConcurrency": 512, "timeout": "10s"})
 	}
 	if err := code(0); err != nil {
+		return err
+	}
+	if _, err := p.call("/fn/updated/"); err != nil {
 		return err
 	}
 	x, d := s.viaURL(p, "updated"), max(s.cfg.Duration, 3*time.Second)
@@ -146,7 +152,7 @@ func (s *suite) many() error {
 // warm deploys n functions and calls each, a few at a time. It stops early when that
 // takes too long, and tells how many are warm.
 func (s *suite) warm(p *platform, n int) (int, error) {
-	const atOnce, longest = 4, 150 * time.Second
+	const atOnce, longest = 4, 120 * time.Second
 	begin := time.Now()
 	for done := 0; done < n; {
 		if done%100 == 0 {

@@ -82,6 +82,7 @@ type suite struct {
 	platform *platform // the one that most sections share
 	node     rival     // the hello handler in plain Node
 	report   *Report
+	warmed   map[load]bool // what has been under load already
 }
 
 // section measures some rows of the table. What it cannot measure it leaves, and the
@@ -116,7 +117,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	s := &suite{ctx: ctx, cfg: cfg, dir: dir, report: &Report{Date: time.Now().UTC().Format(time.DateOnly),
+	s := &suite{ctx: ctx, cfg: cfg, dir: dir, warmed: map[load]bool{}, report: &Report{Date: time.Now().UTC().Format(time.DateOnly),
 		Version: cfg.Version, Machine: machine(), Generator: "wrk -t1", Rounds: cfg.Rounds,
 		Seconds: cfg.Duration.Seconds(), Rows: aims()}}
 	if err := s.sections(); err != nil {

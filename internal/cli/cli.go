@@ -177,7 +177,7 @@ func (a *app) commands() []*cobra.Command {
 	all = append(all, grouped(groupFunctions, a.deployCommand(), a.runCommand(), a.invokeCommand(), a.eventCommand(), a.burstCommand(),
 		a.listCommand(), a.showCommand(), a.deleteCommand())...)
 	all = append(all, grouped(groupVersions, a.publishCommand(), a.versionsCommand(), a.aliasCommand(), a.rollbackCommand())...)
-	all = append(all, grouped(groupLook, a.logsCommand(), a.instancesCommand(), a.eventsCommand(),
+	all = append(all, grouped(groupLook, a.logsCommand(), a.instancesCommand(), a.triggersCommand(), a.eventsCommand(),
 		a.eventStatusCommand(), a.deadLettersCommand())...)
 	return append(all, a.versionCommand(), a.manCommand())
 }

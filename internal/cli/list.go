@@ -125,8 +125,11 @@ func (a *app) describe(c *client, f *function) []field {
 	return fields
 }
 
-// triggerWords says when a trigger runs its function.
+// triggerWords says what makes a trigger run its function.
 func triggerWords(t *hearth.Trigger) string {
+	if t.NATS != nil {
+		return natsWords(t)
+	}
 	words := screen.OneLine(t.Schedule)
 	if t.Timezone != "" {
 		words += ", " + t.Timezone
@@ -225,7 +228,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show the platform at a glance",
 		Long: `Show what the platform is made of and how it is doing: isolation, runtimes, memory,
-invocations so far, and what every function has queued of asynchronous invocations.`,
+invocations so far, what every function has queued of asynchronous invocations, and how
+triggers that listen to NATS are doing.`,
 		Example: `  hearth status
   hearth status -o json | jq .reservedMB`,
 		Args: noArgs,
@@ -283,6 +287,10 @@ func (a *app) statusFields(c *client, s *hearth.Status) []field {
 	for i := range s.Async {
 		b := &s.Async[i]
 		fields = append(fields, field{"async " + b.Function, a.backlogWords(b)})
+	}
+	for i := range s.Triggers {
+		t := &s.Triggers[i]
+		fields = append(fields, field{"trigger " + t.Function + "/" + t.Trigger, a.triggerStatusWords(t)})
 	}
 	for _, w := range s.Warnings {
 		fields = append(fields, field{"warning", a.out.Paint(screen.Yellow, w)})

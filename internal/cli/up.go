@@ -79,6 +79,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringVar(&c.Node, "node", c.Node, "`path` of node, when not the one in PATH")
 	f.StringVar(&c.Python, "python", c.Python, "`path` of python3, when not the one in PATH")
 	f.StringVar(&c.NATSURL, "nats", c.NATSURL, "`URL` of an external NATS with JetStream; empty = built in")
+	f.StringVar(&c.NATSListen, "nats-listen", "", "`host:port` on loopback where the built-in NATS takes messages for triggers, such as 127.0.0.1:4222")
 	f.StringVar(&c.Pprof, "pprof", "", "`host:port` on loopback for profiles of the platform itself")
 	must(f.MarkHidden("pprof"))
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")

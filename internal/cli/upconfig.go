@@ -60,7 +60,8 @@ type UpConfig struct {
 	Node        string // path of node; empty = look for it
 	Python      string // path of python3; empty = look for it
 	Pprof       string // host:port on loopback for profiles of the platform; empty = none
-	NATSURL     string // an external NATS; empty = embedded, without a listener
+	NATSURL     string // an external NATS; empty = embedded
+	NATSListen  string // host:port on loopback where the embedded one takes messages; empty = nowhere
 }
 
 // DefaultUpConfig is what hearth up does without flags. getenv is os.Getenv or a
@@ -105,6 +106,14 @@ func (c *UpConfig) Validate() error {
 	}
 	if host, _, err := net.SplitHostPort(c.Pprof); c.Pprof != "" && (err != nil || !loopback(host)) {
 		return fmt.Errorf("--pprof %q is not host:port on this machine, such as 127.0.0.1:6060; profiles are not for others", c.Pprof)
+	}
+	if host, _, err := net.SplitHostPort(c.NATSListen); c.NATSListen != "" {
+		switch {
+		case err != nil || !loopback(host):
+			return fmt.Errorf("--nats-listen %q is not host:port on this machine, such as 127.0.0.1:4222; for other machines run a NATS server and name it with --nats", c.NATSListen)
+		case c.NATSURL != "":
+			return fmt.Errorf("--nats-listen is for the built-in NATS; with --nats, publish to the server that it names")
+		}
 	}
 	if c.DataDir == "" {
 		return fmt.Errorf("--data must name a folder")

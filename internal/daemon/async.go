@@ -35,6 +35,9 @@ func (p *Platform) awaitAsync(context.Context) error {
 		if p.async != nil {
 			p.async.Wait()
 		}
+		if p.subjects != nil {
+			p.subjects.Wait()
+		}
 		return nil
 	})
 	return nil

@@ -40,6 +40,7 @@ type Config struct {
 	SandboxCIDR  string
 	Node, Python string // paths of interpreters; "" = look for them
 	NATSURL      string // "" = embedded
+	NATSListen   string // where the embedded one takes people's messages; "" = nowhere
 	Version      string // of Hearth, for people
 	DrainTimeout time.Duration
 	Log          *slog.Logger

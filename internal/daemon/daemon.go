@@ -24,6 +24,7 @@ import (
 	"hearth/internal/sandbox"
 	"hearth/internal/sandbox/rootfs"
 	"hearth/internal/store"
+	"hearth/internal/trigger/subject"
 	"hearth/internal/worker"
 )
 
@@ -45,6 +46,9 @@ type Platform struct {
 	worker   *worker.Worker
 	invoke   *invoke.Service
 	async    *async.Service
+	bus      *store.Bus
+	subjects *subject.Service
+	triggers triggers
 	backups  *backups
 	server   *api.Server
 
@@ -140,6 +144,9 @@ func (p *Platform) openStore(ctx context.Context) error {
 	}
 	p.store = s
 	p.onStop("store", s.Close)
+	if err := p.openBus(ctx); err != nil {
+		return err
+	}
 	sink, err := logs.OpenDir(p.cfg.path("logs"), 0)
 	if err != nil {
 		return err
@@ -249,6 +256,7 @@ func (p *Platform) serve(context.Context) error {
 		CheckHost: p.cfg.checksHost(p.listener.Addr()), AllowedHosts: p.cfg.AllowedHosts, AccessKeys: p.cfg.AccessKeys,
 		AccountLimit: invoke.DefaultAccountLimit, Log: p.cfg.Log}, api.Deps{
 		Functions: p.registry, Invoker: p.invoke, Async: p.async, Platform: p, Logs: p.logs, Events: p.events, Backups: p.backups,
+		Triggers: p.triggers,
 	})
 	go func() { p.served <- p.server.Serve(p.listener) }()
 	p.stops = append(p.stops, stop{what: "server", drains: true, do: func(ctx context.Context) error {
@@ -283,6 +291,9 @@ func (p *Platform) Stop() error {
 	defer cancel()
 	if p.async != nil {
 		p.async.Pause() // what is queued can wait, while the server's callers cannot
+	}
+	if p.subjects != nil {
+		p.subjects.Pause()
 	}
 	var errs []error
 	for i := len(p.stops) - 1; i >= 0; i-- {

@@ -9,7 +9,7 @@ import (
 	"hearth/internal/trigger"
 )
 
-// openTriggers begins to watch the clock. It is after the queue in starting, and so
+// openTriggers begins to watch the clock and to read subjects. It is after the queue in starting, and so
 // before it in stopping.
 func (p *Platform) openTriggers(ctx context.Context) error {
 	table, err := p.store.Table(ctx, "triggers")
@@ -20,6 +20,7 @@ func (p *Platform) openTriggers(ctx context.Context) error {
 		Functions: p.registry, Table: table, Events: p.events,
 		Submitter: runs{async: p.async, region: p.cfg.Region, account: p.cfg.Account},
 	})
+	p.triggers.schedules = t
 	unsubscribe := p.registry.Subscribe(func(c registry.Change) {
 		if c.New != nil {
 			t.Changed(c.New.Name)
@@ -32,7 +33,10 @@ func (p *Platform) openTriggers(ctx context.Context) error {
 		t.Close()
 		return nil
 	})
-	return t.Start(ctx)
+	if err := t.Start(ctx); err != nil {
+		return err
+	}
+	return p.openSubjects(ctx)
 }
 
 // runs puts what is due into the queue of asynchronous invocations.

@@ -68,6 +68,17 @@ func (t NATSTrigger) Complete() NATSTrigger {
 	return t
 }
 
+// Words are what people call its source.
+func (t *NATSTrigger) Words() string {
+	switch {
+	case t.Stream == "":
+		return "subject " + t.Subject
+	case t.Subject == "":
+		return "stream " + t.Stream
+	}
+	return "stream " + t.Stream + ", subject " + t.Subject
+}
+
 // Equal says whether two triggers mean the same. Either may be nil.
 func (t *NATSTrigger) Equal(u *NATSTrigger) bool {
 	if t == nil || u == nil {
@@ -150,6 +161,7 @@ func checkFilter(s string, plain bool) error {
 type TriggerState string
 
 const (
+	TriggerStarting TriggerState = "starting" // it does not listen yet
 	TriggerActive   TriggerState = "active"
 	TriggerDisabled TriggerState = "disabled"
 	TriggerFailing  TriggerState = "failing" // it cannot read; Error says why

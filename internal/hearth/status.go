@@ -37,6 +37,8 @@ type Status struct {
 	Prewarmed []PrewarmedInfo `json:"prewarmed,omitempty"`
 	// Async has the functions with asynchronous invocations, now or before.
 	Async []Backlog `json:"async,omitempty"`
+	// Triggers are those that listen to NATS.
+	Triggers []TriggerStatus `json:"triggers,omitempty"`
 }
 
 // PrewarmedInfo describes sandboxes of one kind: interpreter and shim run in them, and

@@ -34,7 +34,7 @@ const (
 	// made meanwhile come too late for it. Cold starts that never end are cut into
 	// bursts of longest.
 	together = time.Second
-	longest  = 5 * time.Second
+	longest  = 10 * time.Second
 	// holdBurst is how long after a burst as many sandboxes are kept as it wanted. Then
 	// half of them go, and so on.
 	holdBurst = 5 * time.Minute
@@ -61,7 +61,7 @@ type Prewarm struct {
 // demand is what is known of one kind.
 type demand struct {
 	deployed  bool
-	lastWant  time.Time
+	lastWant  time.Time // or expected
 	burstFrom time.Time
 	burst     int // cold starts in the burst that goes on
 	peak      int // the most of a burst, halved as time goes by
@@ -94,13 +94,22 @@ func (p *Prewarm) Deployed(kinds []Kind) {
 
 // Wanted tells of one cold start, whether or not a sandbox was there for it.
 func (p *Prewarm) Wanted(now time.Time, k Kind) {
+	p.lastWant = now
+	p.count(now, k)
+}
+
+// Expected tells of one cold start to come: of a version that has just been deployed,
+// whose first invocation cannot be warm.
+func (p *Prewarm) Expected(now time.Time, k Kind) { p.count(now, k) }
+
+func (p *Prewarm) count(now time.Time, k Kind) {
 	d := p.kind(k)
 	if now.Sub(d.lastWant) > together || now.Sub(d.burstFrom) > longest {
 		d.burst, d.burstFrom = 0, now
 	}
 	d.age(now)
 	d.burst++
-	d.lastWant, p.lastWant = now, now
+	d.lastWant = now
 	if d.burst >= d.peak {
 		d.peak, d.peakUntil = d.burst, now.Add(holdBurst)
 	}

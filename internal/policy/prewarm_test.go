@@ -19,6 +19,7 @@ import (
 //	deployed KIND…                         functions of these kinds are there
 //	run until=D step=D                     one line of input per row of cold starts:
 //	    KIND at=D [n=N] [every=D]
+//	    expect KIND at=D [n=N]             or of deployments
 //	    busy at=D for=D                    or of a node that is busy
 //	    fails at=D for=D                   or on which no sandbox can be made
 //
@@ -64,6 +65,7 @@ type world struct {
 	madeAt  time.Time
 	busy    [][2]time.Time
 	failing [][2]time.Time
+	expect  arrivals
 }
 
 func newWorld(t *testing.T, d *datadriven.TestData) *world {
@@ -137,9 +139,15 @@ func (w *world) cold(k Kind) bool {
 type arrivals map[time.Time][]Kind
 
 func (w *world) read(t *testing.T, d *datadriven.TestData, until time.Duration) arrivals {
-	list := arrivals{}
+	called := arrivals{}
+	w.expect = arrivals{}
 	for line := range strings.Lines(d.Input) {
+		list := called
 		name, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name == "expect" {
+			list = w.expect
+			name, rest, _ = strings.Cut(rest, " ")
+		}
 		args := map[string]string{"n": "1", "every": "0s", "for": "0s"}
 		for _, a := range strings.Fields(rest) {
 			k, v, _ := strings.Cut(a, "=")
@@ -174,7 +182,7 @@ func (w *world) read(t *testing.T, d *datadriven.TestData, until time.Duration) 
 			}
 		}
 	}
-	return list
+	return called
 }
 
 func (w *world) run(t *testing.T, d *datadriven.TestData) string {
@@ -195,6 +203,9 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 	for ; w.now.Before(w.start.Add(until)); steps++ {
 		misses := map[Kind]int{}
 		for end := w.now.Add(step); w.now.Before(end); w.now = w.now.Add(10 * time.Millisecond) {
+			for _, k := range w.expect[w.now] {
+				w.p.Expected(w.now, k)
+			}
 			for _, k := range coming[w.now] {
 				if !w.cold(k) {
 					misses[k]++

@@ -104,6 +104,12 @@ func TestRefusals(t *testing.T) {
 		{"presigned, twice", Incomplete, edit(presigned(), func(r *Request) { r.Query += "&X-Amz-Expires=1" }), 0},
 	} {
 		err := v.Verify(c.request, vectorTime.Add(c.after))
+		// What the head alone shows is refused in the same words; what it does not show is
+		// about the body.
+		if head := v.VerifyHead(c.request, vectorTime.Add(c.after)); head == nil && err != nil && !strings.Contains(c.name, "body") && c.name != "wrong secret" ||
+			head != nil && (err == nil || head.Error() != err.Error()) {
+			t.Errorf("%s: from the head alone %v, with the body %v", c.name, head, err)
+		}
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}

@@ -72,8 +72,39 @@ func (v *Verifier) Verify(r *Request, now time.Time) error {
 	return nil
 }
 
+// VerifyHead tells whether r can be valid, from all but its Body: where that will not be,
+// the body need not be read. It is no proof; Verify must follow.
+func (v *Verifier) VerifyHead(r *Request, now time.Time) error {
+	c, refused := r.claim()
+	if refused == nil {
+		refused = v.checkHead(r, c, now)
+	}
+	if refused != nil {
+		return refused
+	}
+	return nil
+}
+
 func (v *Verifier) check(r *Request, c *claim, now time.Time) *Error {
-	secret, known := v.Keys[c.id]
+	if refused := v.checkHead(r, c, now); refused != nil {
+		return refused
+	}
+	switch c.bodyHash {
+	case UnsignedPayload:
+		return nil
+	case "":
+		return v.checkSignature(r, c, hash(r.Body))
+	}
+	if c.bodyHash != hash(r.Body) {
+		return mismatch() // well signed, but another body came
+	}
+	return nil
+}
+
+// checkHead checks what can be checked without the body: also the signature, if the
+// request declares the body's hash.
+func (v *Verifier) checkHead(r *Request, c *claim, now time.Time) *Error {
+	_, known := v.Keys[c.id]
 	if !known {
 		return refuse(Unrecognized, "The security token included in the request is invalid.")
 	}
@@ -90,16 +121,16 @@ func (v *Verifier) check(r *Request, c *claim, now time.Time) *Error {
 	if refused := r.checkSigned(c.signed); refused != nil {
 		return refused
 	}
-	body := c.bodyHash
-	if body == "" {
-		body = hash(r.Body)
+	if c.bodyHash == "" {
+		return nil
 	}
-	want := signature(secret, c.at, c.scope, r.canonical(c.signed, body))
+	return v.checkSignature(r, c, c.bodyHash)
+}
+
+func (v *Verifier) checkSignature(r *Request, c *claim, bodyHash string) *Error {
+	want := signature(v.Keys[c.id], c.at, c.scope, r.canonical(c.signed, bodyHash))
 	if subtle.ConstantTimeCompare([]byte(want), []byte(c.signature)) != 1 {
 		return mismatch()
-	}
-	if c.bodyHash != "" && c.bodyHash != UnsignedPayload && c.bodyHash != hash(r.Body) {
-		return mismatch() // well signed, but another body came
 	}
 	return nil
 }

@@ -241,6 +241,9 @@ func (q *Queue) Bytes(ctx context.Context) (uint64, error) {
 	return info.State.Bytes, nil
 }
 
+// SendBy has Send publish where people's own subjects are.
+func (s *Store) SendBy(b *Bus) { s.bus.Store(b) }
+
 // Send publishes to a subject outside of Hearth's own. If a stream listens to it, Send
 // returns when that stream has stored it. If none does, stored is false: Send returns
 // when the engine has taken it, whoever subscribes then gets it, and that may be
@@ -248,6 +251,9 @@ func (q *Queue) Bytes(ctx context.Context) (uint64, error) {
 func (s *Store) Send(ctx context.Context, subject string, data []byte, headers map[string]string) (stored bool, err error) {
 	if err := s.room(len(data)); err != nil {
 		return false, err
+	}
+	if b := s.bus.Load(); b != nil {
+		return b.Send(ctx, subject, data, headers)
 	}
 	return send(ctx, s.nc, s.js, subject, data, headers)
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -63,6 +64,8 @@ type Store struct {
 	// removals is locked for reading while a message is removed from a queue, and for
 	// writing while nothing may be.
 	removals sync.RWMutex
+
+	bus atomic.Pointer[Bus] // takes what is sent to people's subjects
 
 	mu        sync.Mutex
 	tables    map[string]*Table

@@ -67,7 +67,8 @@ type Service struct {
 	wake   chan struct{} // has room for one
 
 	mu      sync.Mutex
-	changed map[string]bool // functions to look at again
+	changed map[string]bool      // functions to look at again
+	next    map[string]time.Time // when entries are due, by key, for Status
 
 	// Of the loop alone.
 	entries map[string]map[string]*entry // by function, trigger
@@ -115,6 +116,42 @@ func (s *Service) Close() {
 	s.done.Wait()
 }
 
+// show has Status tell when entries are due.
+func (s *Service) show() {
+	next := map[string]time.Time{}
+	for key, e := range s.all() {
+		next[key] = e.at()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = next
+}
+
+// Status tells when the schedules of a function are due, of all functions if it is empty,
+// sorted by function.
+func (s *Service) Status(function string) []hearth.TriggerStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := []hearth.TriggerStatus{}
+	for _, f := range s.deps.Functions.List() {
+		if function != "" && f.Name != function {
+			continue
+		}
+		for i := range f.Triggers {
+			t := &f.Triggers[i]
+			if t.NATS != nil {
+				continue
+			}
+			status := hearth.TriggerStatus{Function: f.Name, Trigger: t.Name, Kind: "schedule", Source: t.Schedule, State: hearth.TriggerActive}
+			if status.Next = s.next[f.Name+"/"+t.Name]; t.Disabled {
+				status.State = hearth.TriggerDisabled
+			}
+			list = append(list, status)
+		}
+	}
+	return list
+}
+
 // lookAgain is how long the loop sleeps at most: timers do not notice that somebody has
 // set the clock.
 const lookAgain = 10 * time.Second
@@ -134,6 +171,7 @@ func (s *Service) loop(ctx context.Context) {
 		}
 		s.seen = now
 		s.fire(ctx, now)
+		s.show()
 		s.sleep(ctx)
 	}
 }

@@ -116,17 +116,20 @@ func awaitWord(ctx context.Context, sb sandbox.Sandbox) error {
 	if err != nil {
 		return err
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = sb.Conn().SetReadDeadline(deadline)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = sb.Conn().SetReadDeadline(time.Unix(1, 0)) })
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		_ = sb.Conn().SetReadDeadline(time.Unix(1, 0))
+	})
 	var n int
 	var peek error
 	err = raw.Read(func(fd uintptr) bool {
 		n, _, peek = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		return !errors.Is(peek, unix.EAGAIN) && !errors.Is(peek, unix.EINTR)
 	})
-	if !stop() && ctx.Err() != nil {
+	if !stop() {
+		<-cut
+		_ = sb.Conn().SetReadDeadline(time.Time{})
 		return ctx.Err()
 	}
 	switch {
@@ -137,7 +140,7 @@ func awaitWord(ctx context.Context, sb sandbox.Sandbox) error {
 	case n == 0:
 		return errors.New("it ended before it said hello")
 	}
-	return sb.Conn().SetReadDeadline(time.Time{})
+	return nil
 }
 
 // ended tells whether the sandbox is of no use any more.

@@ -52,6 +52,8 @@ type instance struct {
 	outputRead  chan struct{} // closed when the reader of sb.Output has ended
 	releaseCode func()
 	blank       *blank // the sandbox that it will have, if one waited
+	prewarmed   bool   // one did
+	watch       stopwatch
 	initTook    time.Duration
 	redone      time.Duration // what it took to do the init again, 0 if that was not needed
 
@@ -83,7 +85,7 @@ func newInstance(v *hearth.Version, b *blank) *instance {
 		died: make(chan struct{}), gone: make(chan struct{}), outputRead: make(chan struct{}),
 	}
 	if b != nil {
-		inst.id = b.id
+		inst.id, inst.prewarmed = b.id, true
 	}
 	inst.stream = logStream(v, inst.id, time.Now())
 	return inst

@@ -52,6 +52,7 @@ type blanks struct {
 	waiting map[policy.Kind][]*blank // the youngest is last, and goes first
 	sizes   map[policy.Kind]int      // MiB that one uses, as last seen
 	changed bool                     // which functions are deployed
+	known   map[string]bool          // those that were, by version ID; run's alone
 	closed  bool
 }
 
@@ -292,15 +293,25 @@ func (b *blanks) learn() {
 	if !changed || b.cfg.Deployed == nil {
 		return
 	}
-	kinds := map[policy.Kind]bool{}
+	kinds, known := map[policy.Kind]bool{}, map[string]bool{}
+	var fresh []policy.Kind
 	for v := range b.cfg.Deployed() {
-		if kind, ok := kindOf(v); ok {
-			kinds[kind] = true
+		kind, ok := kindOf(v)
+		if !ok {
+			continue
+		}
+		kinds[kind], known[v.ID()] = true, true
+		if b.known != nil && !b.known[v.ID()] {
+			fresh = append(fresh, kind)
 		}
 	}
+	b.known = known
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.policy.Deployed(slices.Collect(maps.Keys(kinds)))
+	for _, kind := range fresh {
+		b.policy.Expected(time.Now(), kind)
+	}
 }
 
 // make adds one sandbox.
@@ -350,7 +361,9 @@ func (b *blanks) measure() {
 		}
 		if used := one.charge(); used > 0 {
 			b.mu.Lock()
-			b.sizes[one.kind] = used
+			if time.Since(one.since) > measureEvery { // the shim has been loaded
+				b.sizes[one.kind] = used
+			}
 			b.mu.Unlock()
 		}
 	}

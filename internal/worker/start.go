@@ -22,6 +22,7 @@ func (w *Worker) start(g *pool.Group) {
 
 // live is an instance's whole life: memory, sandbox, init, service, death, removal.
 func (w *Worker) live(g *pool.Group) {
+	watch := startWatch()
 	leave := w.gates.enter(g)
 	blank := w.blanks.take(g.Version())
 	res, err := w.reserve(g, blank)
@@ -32,6 +33,8 @@ func (w *Worker) live(g *pool.Group) {
 		return
 	}
 	inst := newInstance(g.Version(), blank)
+	inst.watch = watch
+	inst.watch.lap("memory")
 	inst.log = w.cfg.Logs.Open(inst.version.Function, inst.id)
 	inst.pooled = g.Starting(time.Now(), inst.id, inst, res)
 	w.emit(inst, "instance.starting", "", "")
@@ -144,6 +147,7 @@ func (w *Worker) poke() {
 func (w *Worker) serve(inst *instance) {
 	w.emit(inst, "instance.ready", "", fmt.Sprintf("init %.2f ms", float64(inst.initTook.Microseconds())/1000))
 	w.apply(inst.pooled, inst.pooled.Ready(time.Now()))
+	w.cfg.Log.Debug("instance ready", append([]any{"instance", inst.id, "function", inst.version.Function, "prewarmed", inst.prewarmed}, inst.watch.laps...)...)
 	byItself := inst.outlive()
 	inst.end.memoryMB = inst.version.Config.MemoryMB
 	if stats, err := inst.sb.Stats(); err == nil {
@@ -204,6 +208,7 @@ func (w *Worker) boot(inst *instance) error {
 	began := time.Now()
 	err := w.initialise(ctx, inst, w.cfg.InitTimeout)
 	inst.initTook = time.Since(began)
+	inst.watch.lap("init")
 	if late(err) {
 		err = w.redo(ctx, inst)
 	}
@@ -228,6 +233,7 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 		return fmt.Errorf("get the code: %w", err)
 	}
 	inst.releaseCode = release
+	inst.watch.lap("code")
 	sb := w.adopt(ctx, inst, codeDir)
 	if sb == nil {
 		if sb, err = w.newSandbox(ctx, inst, language, interpreter, codeDir); err != nil {
@@ -238,6 +244,7 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 	w.tasks.Go(inst.readOutput)
 	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog, Loop: w.cfg.Loops.Next()})
 	inst.shown.Store(&sb)
+	inst.watch.lap("sandbox")
 	return nil
 }
 
@@ -263,7 +270,21 @@ func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, inter
 		w.blanks.shed(math.MaxInt)
 		sb, err = w.cfg.Driver.Start(ctx, spec)
 	}
+	if err == nil {
+		w.letStart(ctx, sb)
+	}
 	return sb, err
+}
+
+// startsAlone is how long the start of an interpreter keeps others from starting, at
+// most: most of the work is the interpreter's, and too many at once make all of them late.
+const startsAlone = 2 * time.Second
+
+// letStart waits until the shim speaks. What happens if it does not is found out later.
+func (w *Worker) letStart(ctx context.Context, sb sandbox.Sandbox) {
+	ctx, cancel := context.WithTimeout(ctx, min(startsAlone, w.cfg.InitTimeout))
+	defer cancel()
+	_ = awaitWord(ctx, sb)
 }
 
 // inside is where things will be, seen from within the sandbox.
@@ -289,6 +310,7 @@ func (w *Worker) initialise(ctx context.Context, inst *instance, limit time.Dura
 	if _, err := inst.conn.Hello(ctx); err != nil {
 		return w.initFailed(inst, err)
 	}
+	inst.watch.lap("shim")
 	v, seen := inst.version, place{code: inst.sb.CodeDir(), shim: w.inside("").shim, tmp: inst.sb.TmpDir()}
 	env := w.environment(v, inst.id, inst.stream, seen)
 	if inst.pooled.Provisioned() {

@@ -82,6 +82,9 @@ func measure(ctx context.Context, cfg bench.Config, from string, events int, asy
 		}
 	}
 	if events > 0 {
+		if cfg.Duration == 0 {
+			cfg.Duration = time.Second
+		}
 		report.Async, err = bench.RunAsync(ctx, cfg, events)
 	}
 	return report, err

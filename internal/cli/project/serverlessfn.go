@@ -210,6 +210,9 @@ func (s *serverless) event(event *object, f *Function, payload string) {
 	if e, ok := event.get("schedule"); ok {
 		s.schedule(e, event.at("schedule"), f)
 	}
+	if e, ok := event.get("nats"); ok {
+		s.nats(e, event.at("nats"), f)
+	}
 	if s.vendor.dialect == hearth.Google {
 		s.googleEvent(event, f)
 	}

@@ -11,7 +11,8 @@ import (
 	"hearth/internal/trigger"
 )
 
-// setTriggers reads triggers: a list of schedules, each an expression or a mapping.
+// setTriggers reads triggers: a list of schedules, each an expression or a mapping, and of
+// what is listened to.
 func setTriggers(d *decoder, f *Function, e entry) {
 	list, ok := e.value.(*ast.SequenceNode)
 	if !ok {
@@ -26,7 +27,7 @@ func setTriggers(d *decoder, f *Function, e entry) {
 		t := hearth.Trigger{Name: defaultTrigger(i)}
 		if words, scalar := text(v); scalar {
 			t.Schedule = words
-		} else if o := d.object(v, fmt.Sprintf("triggers[%d]", i)); o == nil || !d.trigger(o, &t) {
+		} else if o := d.object(v, fmt.Sprintf("triggers[%d]", i)); o == nil || !d.trigger(o, i, &t) {
 			continue
 		}
 		if err := trigger.Check(&t); err != nil {
@@ -41,13 +42,19 @@ func setTriggers(d *decoder, f *Function, e entry) {
 func defaultTrigger(i int) string { return "schedule-" + strconv.Itoa(i+1) }
 
 // triggerKeys are those of hearth.yml.
-var triggerKeys = []string{"name", "schedule", "timezone", "missed", "input", "enabled"}
+var triggerKeys = []string{"name", "schedule", "nats", "timezone", "missed", "input", "enabled"}
 
-func (d *decoder) trigger(o *object, t *hearth.Trigger) bool {
+// trigger reads the ith of the list.
+func (d *decoder) trigger(o *object, i int, t *hearth.Trigger) bool {
 	before := len(d.problems)
 	d.commonKeys(o, t)
 	if s, _, ok := o.text("schedule"); ok {
 		t.Schedule = s
+	}
+	if e, ok := o.get("nats"); ok {
+		if t.NATS = d.nats(e, o.at("nats")); t.Name == defaultTrigger(i) {
+			t.Name = natsTrigger(i)
+		}
 	}
 	if s, _, ok := o.text("missed"); ok {
 		t.Missed = hearth.MissedPolicy(s)

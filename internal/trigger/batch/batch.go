@@ -21,15 +21,15 @@ type Config struct {
 
 // Message is what the Batcher knows of one.
 type Message struct {
-	Seq      uint64 // in the stream; grows
-	Key      string // of its partition
-	Size     int    // bytes in the event
-	Attempts int    // that were made before it came, as far as is known
+	Seq  uint64 // in the stream; grows
+	Key  string // of its partition
+	Size int    // bytes in the event
 }
 
 // item is a message that is held.
 type item struct {
 	Message
+	tries  int // batches that it was in
 	failed int // attempts that have failed
 	most   int // messages in its next batch
 }
@@ -46,8 +46,8 @@ type line struct {
 
 // Batch is one invocation.
 type Batch struct {
-	Seqs    []uint64
-	Attempt int // counts from 1: that of the message tried most often
+	Seqs  []uint64
+	Tries []int // of each message, with this one
 
 	line  *line
 	items []*item
@@ -113,7 +113,7 @@ func (b *Batcher) Add(m Message) bool {
 	if !b.cfg.Partitioned {
 		m.Key = ""
 	}
-	it := &item{Message: m, failed: min(m.Attempts, b.cfg.MaxAttempts-1), most: b.cfg.Size}
+	it := &item{Message: m, most: b.cfg.Size}
 	it.limit(b.cfg.MaxAttempts)
 	l := b.byKey[m.Key]
 	if l == nil {
@@ -167,7 +167,8 @@ func (b *Batcher) Next(now time.Time) (*Batch, bool) {
 	l.items = slices.Delete(l.items, 0, n)
 	for _, it := range batch.items {
 		batch.Seqs = append(batch.Seqs, it.Seq)
-		batch.Attempt = max(batch.Attempt, it.failed+1)
+		it.tries++
+		batch.Tries = append(batch.Tries, it.tries)
 	}
 	l.busy++
 	b.inFlight += n

@@ -61,7 +61,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 				break
 			}
 			w.batches = append(w.batches, batch)
-			fmt.Fprintf(&out, "batch %d: %v attempt %d\n", len(w.batches), batch.Seqs, batch.Attempt)
+			fmt.Fprintf(&out, "batch %d: %v tries %v\n", len(w.batches), batch.Seqs, batch.Tries)
 		}
 	case "done":
 		var n int

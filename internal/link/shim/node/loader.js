@@ -5,8 +5,9 @@
 const fs = require('fs');
 const path = require('path');
 const { createRequire } = require('module');
-const { pathToFileURL } = require('url');
 const { RuntimeError } = require('./failures.js');
+
+const bare = require; // the shim's own, where a function's has the name
 
 // load returns the handler function; it throws a RuntimeError that says what to do,
 // or whatever the owner's code threw while it was loaded.
@@ -61,7 +62,8 @@ function bring(taskRoot, found, file) {
   if (found === null) return require(resolve(require, taskRoot, file));
   const extension = path.extname(found);
   if (extension === '.mjs' || extension === '.mts' || (/^\.[jt]s$/.test(extension) && isModule(path.dirname(found)))) {
-    return import(pathToFileURL(found));
+    // Loading this takes as long as the rest of the shim: only ES modules pay for it.
+    return import(bare('url').pathToFileURL(found));
   }
   return require(found);
 }
