@@ -22,16 +22,18 @@ func (s *sameResult) Invoke(context.Context, *invoke.Request) (*hearth.Result, e
 	return &s.result, nil
 }
 
-// loop is a connection on which one request comes again and again, for n times, and
+func (s *sameResult) Start(_ *invoke.Request, done hearth.Completion) { done.Complete(&s.result, nil) }
+
+// roundabout is a connection on which one request comes again and again, for n times, and
 // on which answers vanish.
-type loop struct {
+type roundabout struct {
 	net.Conn
 	request []byte
 	left    int
 	rest    []byte
 }
 
-func (l *loop) Read(p []byte) (int, error) {
+func (l *roundabout) Read(p []byte) (int, error) {
 	if len(l.rest) == 0 {
 		if l.left == 0 {
 			return 0, io.EOF
@@ -44,15 +46,15 @@ func (l *loop) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (l *loop) Write(p []byte) (int, error)      { return len(p), nil }
-func (l *loop) Close() error                     { return nil }
-func (l *loop) SetDeadline(time.Time) error      { return nil }
-func (l *loop) SetReadDeadline(time.Time) error  { return nil }
-func (l *loop) SetWriteDeadline(time.Time) error { return nil }
-func (l *loop) RemoteAddr() net.Addr {
+func (l *roundabout) Write(p []byte) (int, error)      { return len(p), nil }
+func (l *roundabout) Close() error                     { return nil }
+func (l *roundabout) SetDeadline(time.Time) error      { return nil }
+func (l *roundabout) SetReadDeadline(time.Time) error  { return nil }
+func (l *roundabout) SetWriteDeadline(time.Time) error { return nil }
+func (l *roundabout) RemoteAddr() net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
 }
-func (l *loop) LocalAddr() net.Addr { return l.RemoteAddr() }
+func (l *roundabout) LocalAddr() net.Addr { return l.RemoteAddr() }
 
 const (
 	benchInvoke = "POST /2015-03-31/functions/hello/invocations HTTP/1.1\r\nHost: 127.0.0.1:9000\r\nUser-Agent: bench\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"name\":\"you!\"}"
@@ -64,7 +66,7 @@ const (
 func serveLoop(b testing.TB, request, payload string, n int) {
 	functions := &memFunctions{functions: map[string]*hearth.Function{"hello": {Name: "hello"}}}
 	s := New(Config{}, Deps{Functions: functions, Invoker: &sameResult{hearth.Result{Payload: []byte(payload), Instance: "i00000000000a", Seq: 7}}})
-	if err := s.http.ServeConn(&loop{request: []byte(request), left: n}); err != nil {
+	if err := s.http.ServeConn(&roundabout{request: []byte(request), left: n}); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -96,13 +98,13 @@ func TestAllocations(t *testing.T) {
 func BenchmarkBuildEvent(b *testing.B) {
 	b.ReportAllocs()
 	var ctx fasthttp.RequestCtx
-	if err := ctx.Request.Read(bufio.NewReader(&loop{request: []byte(benchURL), left: 1})); err != nil {
+	if err := ctx.Request.Read(bufio.NewReader(&roundabout{request: []byte(benchURL), left: 1})); err != nil {
 		b.Fatal(err)
 	}
 	c := new(call)
 	in := eventInput{
 		name: "hello", prefix: []byte("/fn/hello"), method: ctx.Method(), path: []byte("/any/path"), query: []byte("x=1&y=2"), protocol: []byte("HTTP/1.1"),
-		host: ctx.Request.Header.Host(), remote: remoteAddr((&loop{}).RemoteAddr()), headers: ctx.Request.Header.RawHeaders(), body: ctx.Request.Body(), requestID: "id", now: time.Unix(0, 0),
+		host: ctx.Request.Header.Host(), remote: remoteAddr((&roundabout{}).RemoteAddr()), headers: ctx.Request.Header.RawHeaders(), body: ctx.Request.Body(), requestID: "id", now: time.Unix(0, 0),
 	}
 	for b.Loop() {
 		c.buildEvent(&in)

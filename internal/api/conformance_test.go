@@ -326,7 +326,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 // TestShutdownDrains: what is in flight finishes, idle and silent connections close,
 // and nothing new is accepted.
 func TestShutdownDrains(t *testing.T) {
-	w := start(t, Config{DrainGrace: 50 * time.Millisecond})
+	w := startAs(t, Config{DrainGrace: 50 * time.Millisecond}) // with loops, the conformance suite has it
 	w.deploy(t, "wait", "wait", "")
 	busy, busyReader := w.dial(t)
 	send(t, busy, strings.Replace(invokeEcho, "echo", "wait", 1)+"Content-Length: 2\r\n\r\n{}")

@@ -27,11 +27,19 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	tracked := &conn{Conn: c, s: l.s}
-	l.s.mu.Lock()
-	l.s.conns[tracked] = struct{}{}
-	l.s.mu.Unlock()
-	return tracked, nil
+	return l.s.track(c), nil
+}
+
+// track makes a connection known, unless it is.
+func (s *Server) track(c net.Conn) *conn {
+	if known, ok := c.(*conn); ok {
+		return known
+	}
+	tracked := &conn{Conn: c, s: s}
+	s.mu.Lock()
+	s.conns[tracked] = struct{}{}
+	s.mu.Unlock()
+	return tracked
 }
 
 // conn is a client's connection, known to the Server for as long as it is open.

@@ -44,6 +44,9 @@ type Functions interface {
 // caller's and are used again. The Result is the caller's from then on.
 type Invoker interface {
 	Invoke(ctx context.Context, r *invoke.Request) (*hearth.Result, error)
+	// Start does the same without blocking: done is told, perhaps before Start returns.
+	// Until then the request stays as it is.
+	Start(r *invoke.Request, done hearth.Completion)
 }
 
 // Async takes events that are invoked later, at least once. Errors are *hearth.Error.

@@ -73,8 +73,8 @@ func (s *Server) eventInput(ctx *fasthttp.RequestCtx, name string, prefix, path,
 
 // invokeEvent calls the function with the event that c holds.
 func (s *Server) invokeEvent(c *call, t *functionTarget, id string) (*hearth.Result, error) {
-	if len(c.event) > hearth.MaxPayloadBytes {
-		return nil, hearth.Errorf(hearth.ErrTooLarge, "The request makes an event of %d bytes; a function takes %d. Binary bodies grow by a third.", len(c.event), hearth.MaxPayloadBytes)
+	if err := eventFits(c.event); err != nil {
+		return nil, err
 	}
 	c.req.ID, c.req.Function, c.req.Qualifier, c.req.InvokedARN = id, t.name, t.qualifier, t.arn
 	c.req.Payload, c.req.HTTP = c.event, true
@@ -82,6 +82,13 @@ func (s *Server) invokeEvent(c *call, t *functionTarget, id string) (*hearth.Res
 		c.req.TraceID = string(trace)
 	}
 	return s.deps.Invoker.Invoke(s.work, &c.req)
+}
+
+func eventFits(event []byte) error {
+	if len(event) <= hearth.MaxPayloadBytes {
+		return nil
+	}
+	return hearth.Errorf(hearth.ErrTooLarge, "The request makes an event of %d bytes; a function takes %d. Binary bodies grow by a third.", len(event), hearth.MaxPayloadBytes)
 }
 
 // foldedTarget is the only function whose name is the same but for the case of its

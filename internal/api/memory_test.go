@@ -176,10 +176,29 @@ type memInvoker struct {
 	served    map[string]uint64
 	block     chan struct{} // handler "wait" waits for it, or for ctx
 	waiting   chan struct{} // and says here that it does
+
+	ctx    context.Context // of what was started
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
 }
 
 func newMemInvoker(functions *memFunctions) *memInvoker {
-	return &memInvoker{functions: functions, served: map[string]uint64{}, block: make(chan struct{}), waiting: make(chan struct{}, 16)}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &memInvoker{functions: functions, ctx: ctx, cancel: cancel, served: map[string]uint64{}, block: make(chan struct{}), waiting: make(chan struct{}, 16)}
+}
+
+func (m *memInvoker) Start(r *invoke.Request, done hearth.Completion) {
+	if r.Function == "panic" { // on the goroutine that Start was called on
+		done.Complete(m.Invoke(m.ctx, r))
+		return
+	}
+	m.tasks.Go(func() { done.Complete(m.Invoke(m.ctx, r)) })
+}
+
+// close ends what is under way.
+func (m *memInvoker) close() {
+	m.cancel()
+	m.tasks.Wait()
 }
 
 func (m *memInvoker) Invoke(ctx context.Context, r *invoke.Request) (*hearth.Result, error) {

@@ -75,6 +75,10 @@ func (f invokerFunc) Invoke(ctx context.Context, r *invoke.Request) (*hearth.Res
 	return f(ctx, r)
 }
 
+func (f invokerFunc) Start(r *invoke.Request, done hearth.Completion) {
+	go func() { done.Complete(f(context.Background(), r)) }()
+}
+
 // streaming starts a server whose function f gives this response.
 func streaming(t testing.TB, m *memStream) *world {
 	w := start(t, Config{})

@@ -12,7 +12,9 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"hearth/internal/api/front"
 	"hearth/internal/hearth"
+	"hearth/internal/loop"
 	"hearth/internal/sigv4"
 )
 
@@ -33,6 +35,10 @@ type Config struct {
 	// AccessKeys, if there are any, are those of which Lambda's API and /hearth/v1 want
 	// a signature. Without, signatures are accepted unread.
 	AccessKeys []sigv4.Key
+
+	// Loops, if there are any, serve the hot paths. Without, and where the listener is not
+	// a plain TCP socket, each connection has a goroutine.
+	Loops *loop.Group
 
 	Log *slog.Logger // one line per request at debug; slog.Default()
 
@@ -75,6 +81,10 @@ type Server struct {
 	log  *slog.Logger
 	auth *authenticator // nil: no keys, nothing to check
 	http *fasthttp.Server
+	// front has the listener, if there are loops, and hands over what is not for it.
+	front  *front.Front
+	handed *handed
+	beside sync.WaitGroup // work that is too long for a loop
 
 	routes  []route
 	targets targets
@@ -135,7 +145,44 @@ func New(cfg Config, deps Deps) *Server {
 
 // Serve accepts connections on l until Shutdown, and then returns nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
+	if err := s.openFront(l); err == nil {
+		l = s.handed
+	}
 	return s.http.Serve(&listener{Listener: l, s: s})
+}
+
+// openFront lets the loops have a listener, if they can.
+func (s *Server) openFront(l net.Listener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cfg.Loops == nil || s.draining.Load() != 0 {
+		return errors.ErrUnsupported
+	}
+	s.handed = newHanded(l.Addr())
+	f, err := front.New(l, front.Config{
+		Loops: s.cfg.Loops, Handler: hotPaths{s}, HandOver: s.handOver,
+		MaxHeaderBytes: s.cfg.MaxHeaderBytes, MaxBodyBytes: hearth.MaxPayloadBytes,
+		HeaderTimeout: s.cfg.HeaderTimeout, BodyTimeout: s.cfg.BodyTimeout, WriteTimeout: s.cfg.WriteTimeout,
+		IdleTimeout: s.cfg.IdleTimeout, DrainGrace: s.cfg.DrainGrace,
+	})
+	s.front = f
+	return err
+}
+
+// closeFront lets the front finish, until ctx ends.
+func (s *Server) closeFront(ctx context.Context) {
+	s.mu.Lock()
+	f := s.front
+	s.mu.Unlock()
+	if f == nil {
+		return
+	}
+	f.Drain()
+	select {
+	case <-f.Empty():
+	case <-ctx.Done():
+	}
+	f.Close()
 }
 
 // Shutdown stops accepting, ends the streams, lets requests in flight finish and
@@ -144,11 +191,16 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.abandon()
 	s.drain()
+	var fronts sync.WaitGroup
+	fronts.Go(func() { s.closeFront(ctx) })
 	err := s.http.ShutdownWithContext(ctx)
-	if err != nil && ctx.Err() != nil {
+	fronts.Wait()
+	if ctx.Err() != nil {
+		err = ctx.Err()
 		s.abandon()
 		s.closeAll()
 	}
+	s.beside.Wait()
 	return err
 }
 
@@ -183,8 +235,18 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 		slog.String("uri", string(ctx.Request.Header.RequestURI())), slog.String("stack", string(debug.Stack())))
 	ctx.Response.Reset()
 	path, _ := target(ctx)
-	s.fail(ctx, string(path), id, hearth.Errorf(hearth.ErrInternal,
-		"The platform failed in a way it did not foresee. Its log has the reason under request id %s.", id))
+	s.fail(ctx, string(path), id, unforeseen(id))
+}
+
+func unforeseen(id string) error {
+	return hearth.Errorf(hearth.ErrInternal,
+		"The platform failed in a way it did not foresee. Its log has the reason under request id %s.", id)
+}
+
+// tooLate answers a client who did not send its request in time.
+func (s *Server) tooLate(ctx *fasthttp.RequestCtx) {
+	s.failUnknown(ctx, s.newID(), hearth.ErrInvalid, "The request did not arrive in time.")
+	ctx.SetStatusCode(fasthttp.StatusRequestTimeout)
 }
 
 // badRequest answers a request that could not be read. The connection closes after.
@@ -208,8 +270,7 @@ func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 		s.failUnknown(ctx, id, hearth.ErrInvalid, "The request line and headers have more than %d bytes.", s.cfg.MaxHeaderBytes)
 		ctx.SetStatusCode(fasthttp.StatusRequestHeaderFieldsTooLarge)
 	case errors.As(err, &timeout) && timeout.Timeout():
-		s.failUnknown(ctx, id, hearth.ErrInvalid, "The request did not arrive in time.")
-		ctx.SetStatusCode(fasthttp.StatusRequestTimeout)
+		s.tooLate(ctx)
 	default:
 		s.log.Debug("bad request", slog.Any("error", err))
 		s.failUnknown(ctx, id, hearth.ErrInvalid, "The request is not HTTP/1.1 as it should be: a header or the body is malformed.")

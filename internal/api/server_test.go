@@ -23,6 +23,7 @@ import (
 	"hearth/internal/events"
 	"hearth/internal/hearth"
 	"hearth/internal/logs"
+	"hearth/internal/loop/looptest"
 )
 
 func TestMain(m *testing.M) {
@@ -46,6 +47,13 @@ type world struct {
 
 // start starts a server that stops with the test. Ids and times are always the same.
 func start(t testing.TB, cfg Config) *world {
+	t.Helper()
+	cfg.Loops = looptest.Group(t)
+	return startAs(t, cfg)
+}
+
+// startAs is start with the loops that cfg has, or none.
+func startAs(t testing.TB, cfg Config) *world {
 	t.Helper()
 	at := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	now := func() time.Time { return at }
@@ -85,6 +93,7 @@ func (w *world) stop(t testing.TB) {
 	case <-ctx.Done():
 		t.Error("Serve did not return")
 	}
+	w.invoker.close()
 	w.logs.Close()
 }
 

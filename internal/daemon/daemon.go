@@ -252,7 +252,7 @@ func (p *Platform) deployed() iter.Seq[*hearth.Version] {
 }
 
 func (p *Platform) serve(context.Context) error {
-	p.server = api.New(api.Config{Region: p.cfg.Region, Account: p.cfg.Account,
+	p.server = api.New(api.Config{Loops: p.loops, Region: p.cfg.Region, Account: p.cfg.Account,
 		CheckHost: p.cfg.checksHost(p.listener.Addr()), AllowedHosts: p.cfg.AllowedHosts, AccessKeys: p.cfg.AccessKeys,
 		AccountLimit: invoke.DefaultAccountLimit, Log: p.cfg.Log}, api.Deps{
 		Functions: p.registry, Invoker: p.invoke, Async: p.async, Platform: p, Logs: p.logs, Events: p.events, Backups: p.backups,

@@ -7,7 +7,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -105,7 +104,7 @@ func (s *Socket) Read(p []byte) (int, error) {
 	if s.fd < 0 {
 		return 0, net.ErrClosed
 	}
-	n, err := rw(unix.SYS_READ, s.fd, p)
+	n, err := read(s.fd, p)
 	switch {
 	case err != nil:
 		return 0, err
@@ -125,22 +124,7 @@ func (s *Socket) Write(p []byte) (int, error) {
 	if s.fd < 0 {
 		return 0, net.ErrClosed
 	}
-	return rw(unix.SYS_WRITE, s.fd, p)
-}
-
-// rw reads or writes without telling the scheduler: the descriptor does not block, and
-// what remains, a copy and the network stack, takes some microseconds.
-func rw(trap uintptr, fd int, p []byte) (int, error) {
-	for {
-		n, _, errno := unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
+	return write(s.fd, p)
 }
 
 // Accept takes a connection off a listening socket; its descriptor does not block.

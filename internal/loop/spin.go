@@ -10,11 +10,15 @@ import "time"
 //     them gather: no looking then.
 //   - Looking that finds nothing is halved, down to nothing; looking that would have
 //     paid is taken up again (as KVM does with vCPUs that halt).
+//   - Where others want the processor, which shows in a look that comes much later than
+//     the one before, there is none for a while.
 //   - With a single processor there is nobody to make the event happen meanwhile.
 type spinner struct {
 	off    bool
 	limit  time.Duration // how long to look
 	began  time.Time
+	last   time.Time // look
+	until  time.Time // when others may have left a processor again
 	asleep time.Time // when it last went to sleep
 	lone   bool      // the last events came one at a time
 }
@@ -22,6 +26,10 @@ type spinner struct {
 const (
 	spinMost  = 100 * time.Microsecond
 	spinLeast = 10 * time.Microsecond
+	// spinGap is how late a look may be before somebody else must have had the
+	// processor, and spinRest for how long it is left to them.
+	spinGap  = 30 * time.Microsecond
+	spinRest = 50 * time.Millisecond
 )
 
 func newSpinner(processors int) spinner {
@@ -39,9 +47,18 @@ func (s *spinner) next(looked time.Duration) time.Duration {
 	}
 	now := time.Now()
 	if looked == 0 {
-		s.began = now
+		if now.Before(s.until) {
+			s.asleep = now
+			return -1
+		}
+		s.began, s.last = now, now
 		return 1
 	}
+	if now.Sub(s.last) > spinGap {
+		s.until, s.asleep = now.Add(spinRest), now
+		return -1
+	}
+	s.last = now
 	if looked = now.Sub(s.began); looked < s.limit {
 		return max(looked, 1)
 	}

@@ -85,6 +85,7 @@ type conn struct {
 	size      int // of the request being served
 	out       [2][]byte
 	waitsFor  phase
+	taken     bool // the handler takes the request, whose body has not come whole yet
 	busy      bool // an exchange is under way
 	pumping   bool // somebody is in pump
 	ended     bool // the client sends no more
@@ -170,12 +171,8 @@ func (c *conn) pump() {
 		c.busy = true
 		c.patience(nothing, 0)
 		c.mu.Unlock()
-		taken := c.front.cfg.Handler.Begin(&c.x)
+		c.front.cfg.Handler.Begin(&c.x)
 		c.mu.Lock()
-		if !taken {
-			c.busy = false
-			c.handOver()
-		}
 	}
 	c.pumping = false
 }
@@ -205,14 +202,23 @@ func (c *conn) next() bool {
 		c.handOver()
 		return false
 	}
-	c.size = h.size + h.body
-	if len(b) < c.size {
-		c.wait(body, c.front.cfg.BodyTimeout)
+	size := h.size + h.body
+	whole := len(b) >= size
+	if whole {
+		h.Body, c.size = b[h.size:size], size
+	}
+	// Asked early, so that nobody sends a body for nothing; and again, as the buffer may
+	// have moved meanwhile.
+	c.x.Request = h.Request
+	if (whole || !c.taken) && !c.front.cfg.Handler.Takes(&c.x) {
+		c.handOver()
 		return false
 	}
-	h.Body = b[h.size:c.size]
-	c.x.Request = h.Request
-	return true
+	c.taken = !whole
+	if !whole {
+		c.wait(body, c.front.cfg.BodyTimeout)
+	}
+	return whole
 }
 
 // rest is what a connection does between two requests.

@@ -15,11 +15,14 @@ import (
 
 // Handler serves requests.
 type Handler interface {
-	// Begin begins to serve a request, and returns true: the exchange's Answer or Detach
-	// is then called once, perhaps before Begin returns, by any goroutine. False says
-	// that the connection is to be handed over. It is called on a loop's goroutine and
-	// must not block.
-	Begin(x *Exchange) bool
+	// Takes tells whether it serves a request, by its head: there may be no body yet.
+	// False says that the connection is to be handed over. It may be asked twice.
+	Takes(x *Exchange) bool
+	// Begin begins to serve a request that it Takes: the exchange's Answer or Detach is
+	// then called once, perhaps before Begin returns, by any goroutine.
+	Begin(x *Exchange)
+	// Both are called on a loop's goroutine and must not block.
+
 	// Late returns an answer for a client that did not send its request in time.
 	Late() []byte
 }
@@ -138,6 +141,9 @@ func (f *Front) Close() {
 	f.mu.Unlock()
 	f.sweeper.Wait()
 }
+
+// Connections counts those that are open.
+func (f *Front) Connections() int { return len(f.all()) }
 
 func (f *Front) all() []*conn {
 	f.mu.Lock()

@@ -1,0 +1,331 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/internal/api/front"
+	"hearth/internal/hearth"
+	"hearth/internal/invoke"
+)
+
+const (
+	// largeBytes is from what size on a payload or a result is dealt with beside the
+	// loops: checking it would keep all other requests waiting.
+	largeBytes = 64 << 10
+	// joinBytes is up to what size a body is copied behind its head, so that both leave
+	// in one write.
+	joinBytes = 32 << 10
+	// keptBytes bounds each buffer that an idle connection holds on to.
+	keptBytes = 16 << 10
+)
+
+// hotPaths serves the two hot paths, function URLs and Invoke, as long as a request is
+// like most others. It refuses nothing: what is out of the ordinary goes to the server
+// that all other requests go to, and that one finds the words.
+type hotPaths struct{ s *Server }
+
+var _ front.Handler = hotPaths{}
+
+// hot is one request on a hot path, and the connection's memory for the next.
+type hot struct {
+	s      *Server
+	x      *front.Exchange
+	call   call
+	target *functionTarget
+
+	url            bool
+	at             urlTarget // if url
+	segment, query []byte    // as they were sent
+	id             string
+	began          time.Time           // when requests are logged
+	ctx            fasthttp.RequestCtx // of which only the response is used
+	out            []byte
+
+	result *hearth.Result
+	err    error
+}
+
+var _ hearth.Completion = (*hot)(nil)
+
+// Takes implements front.Handler.
+func (p hotPaths) Takes(x *front.Exchange) bool {
+	h, _ := x.Memory.(*hot)
+	if h == nil {
+		h = &hot{s: p.s, x: x}
+		x.Memory = h
+	}
+	return h.route()
+}
+
+// Begin implements front.Handler.
+func (p hotPaths) Begin(x *front.Exchange) {
+	h := x.Memory.(*hot)
+	defer h.recovered()
+	h.id = p.s.newID()
+	if p.s.log.Enabled(p.s.work, slog.LevelDebug) {
+		h.began = time.Now()
+	}
+	if len(x.Body) > largeBytes {
+		p.s.beside.Go(h.start)
+		return
+	}
+	h.start()
+}
+
+// Late implements front.Handler.
+func (p hotPaths) Late() []byte {
+	var ctx fasthttp.RequestCtx
+	p.s.tooLate(&ctx)
+	ctx.SetConnectionClose()
+	return appendResponse(nil, &ctx.Response)
+}
+
+// route finds out which function is called, and whether in an ordinary way.
+func (h *hot) route() bool {
+	s, x := h.s, h.x
+	path, query, _ := bytes.Cut(x.Target, []byte("?"))
+	if s.checkHost(x.Host) != nil {
+		return false
+	}
+	h.url, h.query, h.at = true, query, urlTarget{query: query}
+	u := &h.at
+	name, byHost := functionHost(x.Host)
+	switch {
+	case byHost:
+		u.segment, u.path = name, path
+	case bytes.HasPrefix(path, []byte(urlPrefix)):
+		u.segment, u.path = cutSegment(path[len(urlPrefix):])
+		u.prefix = path[:len(path)-len(u.path)]
+	default:
+		h.url = false
+		return h.routeInvoke(path, query)
+	}
+	return h.routeURL()
+}
+
+// cutSegment splits a path before its first slash.
+func cutSegment(path []byte) (segment, rest []byte) {
+	if i := bytes.IndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i:]
+	}
+	return path, nil
+}
+
+func (h *hot) routeURL() bool {
+	s := h.s
+	t, err := s.target(h.at.segment, nil)
+	if err != nil {
+		return false
+	}
+	if f, err := s.deps.Functions.Get(t.name); err != nil || f.URL != nil && f.URL.AuthType == authIAM {
+		return false
+	}
+	h.target, h.segment = t, h.at.segment
+	return true
+}
+
+var protocol11 = []byte("HTTP/1.1")
+
+func (h *hot) routeInvoke(path, query []byte) bool {
+	s, x := h.s, h.x
+	rest, ok := bytes.CutPrefix(path, []byte(functionsPath+"/"))
+	if !ok || s.auth != nil || string(x.Method) != fasthttp.MethodPost {
+		return false
+	}
+	segment, ok := bytes.CutSuffix(rest, []byte("/invocations"))
+	if !ok || bytes.IndexByte(segment, '/') >= 0 || !h.ordinary() {
+		return false
+	}
+	t, err := s.target(segment, query)
+	if err != nil {
+		return false
+	}
+	h.target, h.segment = t, segment
+	return true
+}
+
+// ordinary tells whether an Invoke has no header that asks for something special.
+func (h *hot) ordinary() bool {
+	h.call.readHeaders(h.x.Headers)
+	for i := range h.call.headers {
+		switch string(h.call.headers[i].name) {
+		case "x-amz-invocation-type":
+			if string(h.call.headers[i].value) != "RequestResponse" {
+				return false
+			}
+		case "x-amz-log-type":
+			if string(h.call.headers[i].value) != "None" {
+				return false
+			}
+		case "x-amz-client-context", "origin", "sec-fetch-site":
+			return false
+		}
+	}
+	return true
+}
+
+// start has the function invoked.
+func (h *hot) start() {
+	defer h.recovered()
+	t, r := h.target, &h.call.req
+	*r = invoke.Request{ID: h.id, Function: t.name, Qualifier: t.qualifier, InvokedARN: t.arn}
+	var err error
+	if h.url {
+		r.Payload, err = h.event()
+		r.HTTP, r.WantStream = true, true
+	} else {
+		r.Payload, err = payload(h.x.Body)
+	}
+	if err != nil {
+		h.Complete(nil, err)
+		return
+	}
+	if trace := h.call.header("x-amzn-trace-id"); trace != nil {
+		r.TraceID = string(trace)
+	}
+	h.s.deps.Invoker.Start(r, h)
+}
+
+// event is the event that the request to a function URL makes.
+func (h *hot) event() ([]byte, error) {
+	x, u := h.x, &h.at
+	in := eventInput{
+		name: h.target.name, prefix: u.prefix, method: x.Method, path: u.path, query: u.query, protocol: protocol11,
+		host: x.Host, remote: x.Remote, headers: x.Headers, body: x.Body, now: h.s.now(), requestID: h.id,
+	}
+	h.call.buildEvent(&in)
+	return h.call.event, eventFits(h.call.event)
+}
+
+// Complete is told what came of the invocation.
+func (h *hot) Complete(result *hearth.Result, err error) {
+	h.result, h.err = result, err
+	switch {
+	case err == nil && result.Stream != nil:
+		h.s.beside.Go(h.stream)
+	case err == nil && len(result.Payload) > largeBytes:
+		h.s.beside.Go(h.answer)
+	default:
+		h.answer()
+	}
+}
+
+// answer writes what came of the invocation.
+func (h *hot) answer() {
+	defer h.recovered()
+	s, ctx, result, err := h.s, &h.ctx, h.result, h.err
+	h.result, h.err = nil, nil
+	ctx.Response.Reset()
+	ctx.Response.Header.SetNoDefaultContentType(true)
+	switch {
+	case h.url && err != nil:
+		s.failURL(ctx, h.id, h.target.explainURL(err))
+	case err != nil:
+		s.failLambda(ctx, h.id, h.target.explain(err))
+	case h.url:
+		s.targets.learn(h.target, h.segment, nil)
+		s.answerURL(ctx, &h.call, h.id, result)
+	default:
+		s.targets.learn(h.target, h.segment, h.query)
+		writeResult(ctx, h.id, result, false)
+	}
+	h.send()
+}
+
+// send writes the response that ctx holds. Afterwards the next request may have begun.
+func (h *hot) send() {
+	r, closing := &h.ctx.Response, h.x.Closing()
+	if closing {
+		r.SetConnectionClose()
+	}
+	if h.s.log.Enabled(h.s.work, slog.LevelDebug) {
+		h.s.log.Debug("request", slog.String("method", string(h.x.Method)), slog.String("uri", string(h.x.Target)),
+			slog.Int("status", r.StatusCode()), slog.String("from", h.x.Remote.String()), slog.Duration("took", time.Since(h.began)))
+	}
+	if body := r.Body(); len(body) > joinBytes {
+		r.Header.SetContentLength(len(body))
+		h.out = r.Header.AppendBytes(h.out[:0])
+		h.x.Answer(h.out, body, closing)
+		return
+	}
+	h.trim()
+	h.out = appendResponse(h.out[:0], r)
+	h.x.Answer(h.out, nil, closing)
+}
+
+// trim gives up buffers that only an unusual request needed.
+func (h *hot) trim() {
+	if cap(h.out) > keptBytes {
+		h.out = nil
+	}
+	if cap(h.call.event) > keptBytes {
+		h.call.event = nil
+	}
+}
+
+// appendResponse appends a response that is whole.
+func appendResponse(dst []byte, r *fasthttp.Response) []byte {
+	body := r.Body()
+	r.Header.SetContentLength(len(body))
+	dst = r.Header.AppendBytes(dst)
+	if status := r.StatusCode(); status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {
+		return dst
+	}
+	return append(dst, body...)
+}
+
+// recovered answers a request that panicked: it costs that request alone.
+func (h *hot) recovered() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s := h.s
+	id := s.newID()
+	s.log.Error("panic while serving a request", slog.String("request", id), slog.Any("panic", p),
+		slog.String("uri", string(h.x.Target)), slog.String("stack", string(debug.Stack())))
+	h.ctx.Response.Reset()
+	path, _, _ := bytes.Cut(h.x.Target, []byte("?"))
+	s.fail(&h.ctx, string(path), id, unforeseen(id))
+	h.send()
+}
+
+// stream takes the connection to answer in parts. Afterwards it goes to the server that
+// all unusual ones go to.
+func (h *hot) stream() {
+	s, result := h.s, h.result
+	closing := h.x.Closing()
+	nc, rest, err := h.x.Detach()
+	if err != nil {
+		_ = result.Stream.Close()
+		return
+	}
+	c := s.track(&replayed{nc, rest})
+	var ctx fasthttp.RequestCtx
+	ctx.Init2(c, quiet{s.log}, false)
+	ctx.Response.Header.SetNoDefaultContentType(true)
+	s.targets.learn(h.target, h.segment, nil)
+	s.answerURL(&ctx, &h.call, h.id, result)
+	if closing {
+		ctx.SetConnectionClose()
+	}
+	w := bufio.NewWriter(c)
+	if err = ctx.Response.Write(w); err == nil {
+		err = w.Flush()
+	}
+	if err != nil || closing || ctx.Response.ConnectionClose() {
+		_ = c.Close()
+		return
+	}
+	s.handed.put(c)
+}
+
+// handOver gives a connection of which some has been read to the other server.
+func (s *Server) handOver(c net.Conn, read []byte) { s.handed.put(&replayed{c, read}) }
