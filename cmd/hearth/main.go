@@ -72,7 +72,7 @@ func config(c cli.UpConfig) daemon.Config {
 	}
 	return daemon.Config{
 		Listen: c.Listen, AllowedHosts: c.AllowedHosts, AccessKeys: c.AccessKeys, DataDir: c.DataDir, Isolation: c.Isolation, MemoryMB: c.MemoryMB, CPUQuota: c.CPUQuota, Prewarm: c.Prewarm,
-		QueueLength: c.QueueLength, QueueTimeout: c.QueueTimeout, Region: c.Region, Account: c.Account,
+		QueueLength: c.QueueLength, QueueTimeout: c.QueueTimeout, FreezeAfter: c.FreezeAfter, Region: c.Region, Account: c.Account,
 		SandboxCIDR: c.SandboxCIDR, Node: c.Node, Python: c.Python, NATSURL: c.NATSURL, NATSListen: c.NATSListen, Version: version,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}

@@ -176,7 +176,7 @@ func (a *app) commands() []*cobra.Command {
 	all := grouped(groupPlatform, a.upCommand(), a.statusCommand(), a.backupCommand(), a.restoreCommand())
 	all = append(all, grouped(groupFunctions, a.deployCommand(), a.runCommand(), a.invokeCommand(), a.eventCommand(), a.burstCommand(),
 		a.listCommand(), a.showCommand(), a.deleteCommand())...)
-	all = append(all, grouped(groupVersions, a.publishCommand(), a.versionsCommand(), a.aliasCommand(), a.rollbackCommand())...)
+	all = append(all, grouped(groupVersions, a.publishCommand(), a.versionsCommand(), a.aliasCommand(), a.rollbackCommand(), a.provisionCommand())...)
 	all = append(all, grouped(groupLook, a.logsCommand(), a.instancesCommand(), a.triggersCommand(), a.eventsCommand(),
 		a.eventStatusCommand(), a.deadLettersCommand())...)
 	return append(all, a.versionCommand(), a.manCommand())

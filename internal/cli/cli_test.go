@@ -60,7 +60,7 @@ func (r run) do(t *testing.T, args ...string) (stdout, stderr string, exit int) 
 // versions, aliases and asynchronous invocations also change things: testdata/versions
 // and testdata/async.
 func TestCommands(t *testing.T) {
-	for _, file := range []string{"commands", "versions", "async"} {
+	for _, file := range []string{"commands", "versions", "async", "provision"} {
 		t.Run(file, func(t *testing.T) { testCommands(t, "testdata/"+file) })
 	}
 }
@@ -277,7 +277,7 @@ func TestDeployFromFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{"description": "", "runtime": "nodejs", "handler": "index.handler", "dialect": "aws", "memoryMB": 128.0, "tmpMB": 512.0,
-		"model": "exclusive", "maxConcurrency": 10.0, "env": map[string]any{}, "timeout": "1m0s", "keepAlive": "0s"}
+		"model": "exclusive", "maxConcurrency": 10.0, "env": map[string]any{}, "timeout": "1m0s", "keepAlive": "0s", "freeze": true}
 	if !reflect.DeepEqual(sent, want) {
 		t.Errorf("a file describes a function completely:\ngot  %v\nwant %v", sent, want)
 	}

@@ -73,6 +73,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.IntVar(&c.Prewarm, "prewarm", c.Prewarm, "`sandboxes` that wait per kind of function in use, so that cold starts are short; 0 = none")
 	f.IntVar(&c.QueueLength, "queue-length", c.QueueLength, "`invocations` of one function that may wait for a slot")
 	f.DurationVar(&c.QueueTimeout, "queue-timeout", c.QueueTimeout, "how long (a `duration`) an invocation may wait for a slot")
+	f.DurationVar(&c.FreezeAfter, "freeze-after", c.FreezeAfter, "how long (a `duration`) an instance is idle before it is frozen; 0 = never")
 	f.StringVar(&c.Region, "region", c.Region, "region `name` for ARNs and AWS_REGION")
 	f.StringVar(&c.Account, "account", c.Account, "account `number` for ARNs")
 	f.StringVar(&c.SandboxCIDR, "sandbox-cidr", c.SandboxCIDR, "IPv4 `range` for sandboxes, when the usual one is taken")

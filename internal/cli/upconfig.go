@@ -51,9 +51,11 @@ type UpConfig struct {
 	// QueueTimeout how long. Past either the caller is refused (429 or 503).
 	QueueLength  int
 	QueueTimeout time.Duration
-	Region       string // appears in ARNs and in the functions' environment
-	Account      string // likewise: twelve digits
-	LogLevel     string // debug, info, warn or error: the platform's own log
+	// FreezeAfter is how long an instance is idle before it is frozen; 0 = never.
+	FreezeAfter time.Duration
+	Region      string // appears in ARNs and in the functions' environment
+	Account     string // likewise: twelve digits
+	LogLevel    string // debug, info, warn or error: the platform's own log
 	// SandboxCIDR is the IPv4 range that sandboxes get their addresses from; empty
 	// leaves the choice to the driver.
 	SandboxCIDR string
@@ -74,6 +76,7 @@ func DefaultUpConfig(getenv func(string) string, uid int) UpConfig {
 		Prewarm:      defaultPrewarm,
 		QueueLength:  1000,
 		QueueTimeout: 30 * time.Second,
+		FreezeAfter:  hearth.DefaultFreezeAfter,
 		Region:       hearth.DefaultRegion,
 		Account:      hearth.DefaultAccount,
 		LogLevel:     "info",
@@ -137,6 +140,9 @@ func (c *UpConfig) Validate() error {
 	}
 	if c.QueueTimeout <= 0 {
 		return fmt.Errorf("--queue-timeout %s must be more than nothing", c.QueueTimeout)
+	}
+	if c.FreezeAfter < 0 || c.FreezeAfter > 0 && c.FreezeAfter < hearth.MinFreezeAfter {
+		return fmt.Errorf("--freeze-after %s must be 0 (never), or %s or more", c.FreezeAfter, hearth.MinFreezeAfter)
 	}
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("--account %q is not twelve digits", c.Account)

@@ -30,7 +30,9 @@ type Function struct {
 	// Exclude are patterns of files that are left out of the archive.
 	Exclude  []string
 	Reserved *int
-	Tags     map[string]string
+	// Provisioned is for how many invocations at once instances are kept ready.
+	Provisioned *int
+	Tags        map[string]string
 	// Routes are the paths below /http/ that the file declares.
 	Routes []hearth.HTTPRoute
 	// Triggers run the function by the clock.
