@@ -155,6 +155,17 @@ const serve = async (req, res) => { if (req.path === '/go') { go(); return res.e
 		{dialect: "google", language: shim.Node, handler: "index.fn", files: files{"index.js": code + "exports.fn = serve"}},
 		{dialect: "google", language: shim.Node, handler: "index.fn", vendor: true, files: files{"index.js": code + "require('@google-cloud/functions-framework').http('fn', serve)"}},
 		{dialect: "kubeless", language: shim.Node, handler: "index.fn", files: files{"index.js": code + "exports.fn = (event) => serve(event.extensions.request, event.extensions.response)"}},
+		{dialect: "google", language: shim.Python, handler: "main.fn", files: files{"main.py": `
+import threading
+gone = threading.Event()
+def fn(request):
+    if request.path == '/go': gone.set(); return ''
+    return slow()
+def slow():
+    yield 'first '
+    gone.wait()
+    yield 'last'
+`}},
 	} {
 		t.Run(m.String(), func(t *testing.T) {
 			in := m.start(t, 2)
