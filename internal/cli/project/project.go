@@ -192,7 +192,7 @@ func readServerless(dir string, o Options) (*Project, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.File, p.Exclude = name, []string{"/" + name, "/.serverless/", "/.env"}
+		p.File, p.Exclude = name, []string{"/" + name, "/.serverless/", "/.env", "/.env.*"}
 		return p, nil
 	}
 	return nil, nil

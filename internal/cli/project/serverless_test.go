@@ -18,6 +18,8 @@ func testOptions() Options {
 			"good.yml":    {Data: []byte("dev:\n  size: 256\n  name: ${self:service}-dev\n  loop: ${file(good.yml):dev.loop}\n")},
 			"values.json": {Data: []byte(`{"timeout": 7}`)},
 			"index.js":    {Data: []byte("exports.x = 1")},
+			".env":        {Data: []byte("# of all stages\nSET=never\nDOT=all\nexport QUOTED=\"two words\" # said\nEMPTY=\nBARE = plain # comment\n")},
+			".env.test":   {Data: []byte("DOT='of test'\n")},
 		},
 		Variables: map[string]string{"stage": "test"},
 	}
@@ -44,7 +46,8 @@ func TestProblemsOfOthers(t *testing.T) {
 }
 
 func TestVariables(t *testing.T) {
-	const head = "service: s\ncustom: {sizes: {small: 256}, stage: dev, list: [a, b], of: self}\nprovider: {name: aws, runtime: nodejs, memorySize: 128}\n"
+	const head = "service: s\ncustom: {sizes: {small: 256}, stage: dev, list: [a, b], of: self}\nprovider: {name: aws, runtime: nodejs, memorySize: 128}\n" +
+		"useDotenv: true\nparams: {default: {size: small, host: 'h-${sls:stage}'}, test: {size: large}}\n"
 	for expression, want := range map[string]string{
 		"${env:SET}":                                 "from-env",
 		"${env:UNSET, 'x'}":                          "x",
@@ -63,6 +66,11 @@ func TestVariables(t *testing.T) {
 		"${file(index.js)}":                          "!program",
 		"${file(none.yml):x, 'fallback'}":            "fallback",
 		"${self:provider.stage}":                     "dev",
+		"${param:size}-${param:host}":                "large-h-test",
+		"${param:none, 'x'}":                         "x",
+		"${param:none}":                              "!no parameter none under params.test or params.default",
+		"${env:DOT}|${env:QUOTED}|${env:BARE}":       "of test|two words|plain",
+		"${env:EMPTY}":                               "",
 		"a$b {c}":                                    "a$b {c}",
 		"${ssm:/a/b, 3}":                             "3",
 	} {
