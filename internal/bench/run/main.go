@@ -57,7 +57,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *from == "" {
 		fmt.Fprintf(os.Stderr, "measured in %v\n", time.Since(begin).Round(time.Second))
 	}
-	fmt.Fprint(out, report.Table())
+	if len(report.Rows) > 0 {
+		fmt.Fprint(out, report.Table())
+	}
 	if report.Async != nil {
 		fmt.Fprint(out, report.Async.Markdown())
 	}
