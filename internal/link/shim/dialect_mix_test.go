@@ -19,7 +19,7 @@ type mixer struct {
 }
 
 func (m mixer) String() string {
-	name := m.dialect + "/" + m.language
+	name := m.dialect + "/" + m.language + "/" + m.handler
 	if m.vendor {
 		name += "/vendor"
 	}
@@ -57,6 +57,7 @@ func mixers() []mixer {
 		py("openwhisk", "main.main", "def main(params):\n    name = params['name']\n"+pyMix+"    return {'name': params['name']}"),
 		py("kubeless", "main.hello", "def hello(event, context):\n    name = event['data']['name']\n"+pyMix+"    return {'name': event['extensions']['request'].json['name']}"),
 		py("azure", "main.run", "import azure.functions as func\ndef run(req: func.HttpRequest, context):\n    name = req.get_json()['name']\n"+pyMix+"    return func.HttpResponse(name + ' ' + req.get_json()['name'])"),
+		{dialect: "azure", language: shim.Python, handler: "function_app.serve", files: files{"function_app.py": pyHead + "import azure.functions as func\napp = func.FunctionApp()\n@app.route()\ndef serve(req):\n    name = req.get_json()['name']\n" + pyMix + "    return name + ' ' + req.get_json()['name']\n"}},
 		py("google", "main.fn", "def fn(request):\n    name = request.json['name']\n"+pyMix+"    return {'name': request.get_json()['name']}"),
 	}
 }
