@@ -271,6 +271,7 @@ func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, inter
 		sb, err = w.cfg.Driver.Start(ctx, spec)
 	}
 	if err == nil {
+		inst.watch.lap("sandbox")
 		w.letStart(ctx, sb)
 	}
 	return sb, err
@@ -310,7 +311,7 @@ func (w *Worker) initialise(ctx context.Context, inst *instance, limit time.Dura
 	if _, err := inst.conn.Hello(ctx); err != nil {
 		return w.initFailed(inst, err)
 	}
-	inst.watch.lap("shim")
+	inst.watch.lap("interpreter")
 	v, seen := inst.version, place{code: inst.sb.CodeDir(), shim: w.inside("").shim, tmp: inst.sb.TmpDir()}
 	env := w.environment(v, inst.id, inst.stream, seen)
 	if inst.pooled.Provisioned() {
