@@ -294,11 +294,17 @@ func TestPollThatGoesAway(t *testing.T) {
 	w.ready()
 	cancel()
 	receive(t, gone)
-	call := w.send("r1", "{}")
-	got := w.next()
-	for got.status == 403 { // until the server has seen the first one go
-		got = w.next()
+	next := w.poll()
+	for taken := false; !taken; { // refused until the server has seen the first one go
+		select {
+		case <-next:
+			next = w.poll()
+		case <-time.After(200 * time.Millisecond):
+			taken = true
+		}
 	}
+	call := w.send("r1", "{}")
+	got := receive(t, next)
 	w.respond(got.id(), `"ok"`)
 	if response, _ := w.wait(call); got.id() != "r1" || response != `"ok"` {
 		t.Errorf("%s %s", got.id(), response)

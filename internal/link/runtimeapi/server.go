@@ -70,6 +70,10 @@ func (a *adapter) next(w http.ResponseWriter, r *http.Request) {
 	}
 	select {
 	case inv := <-c:
+		if r.Context().Err() != nil { // both have come
+			a.table.again(inv)
+			return
+		}
 		writeInvocation(w, inv)
 	case <-r.Context().Done():
 		a.table.leave(c)
