@@ -43,6 +43,7 @@ type adapter struct {
 	table      *table
 	extensions *extensions
 	held       held
+	impatient  sync.Once      // the log has been told of a poll that was refused
 	tasks      sync.WaitGroup // everything that runs beside live
 
 	shutdown chan time.Duration // the host wants the end within that time

@@ -117,6 +117,7 @@ func TestStates(t *testing.T) {
 	call := w.send("r1", "{}")
 	receive(t, poll)
 	refused(t, w.next(), 403, "InvalidStateTransition") // it has one already
+	eventuallyLogged(t, w, "polls although it has not answered")
 	refused(t, w.respond("r2", "{}"), 400, "InvalidRequestID")
 	refused(t, w.do("POST", base+"invocation/r2/error", "{}"), 400, "InvalidRequestID")
 	refused(t, w.do("POST", base+"init/error", "{}"), 403, "InvalidStateTransition")
@@ -138,6 +139,7 @@ func TestResponseThatIsTooLarge(t *testing.T) {
 	w.ready()
 	call := w.send("r1", "{}")
 	receive(t, poll)
+	refused(t, w.do("POST", base+"invocation/r1/response", "1", "Lambda-Runtime-Function-Response-Mode", "trickle"), 400, "InvalidFunctionResponseMode")
 	refused(t, w.respond("r1", strings.Repeat("x", hearth.MaxPayloadBytes+1)), 413, "RequestEntityTooLarge")
 	if response, failed := w.wait(call); !failed || !strings.Contains(response, "Function.ResponseSizeTooLarge") {
 		t.Errorf("%s, %v", response, failed)
@@ -177,6 +179,11 @@ func TestExitBeforeTheFirstPoll(t *testing.T) {
 	}
 	if code := receive(t, w.code); code != 3 || !strings.Contains(w.log(), "- 2 last words") {
 		t.Errorf("exit code %d, log %q", code, w.log())
+	}
+	w = start(t, hearth.Exclusive, 1)
+	w.puppet.exit(0)
+	if err := receive(t, w.initErr); !errors.As(err, &failed) || !strings.Contains(failed.Doc.ErrorMessage, "invocation/next in a loop") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -64,6 +64,9 @@ func (a *adapter) next(w http.ResponseWriter, r *http.Request) {
 	}
 	c, ok := a.table.poll()
 	if !ok {
+		a.impatient.Do(func() {
+			a.tell("The runtime polls although it has not answered its invocation: the poll is refused, with status 403.")
+		})
 		refuse(w, http.StatusForbidden, "InvalidStateTransition",
 			"The runtime has an invocation, or polls for one, already: answer it before you poll again. Functions that serve many at once have the concurrent execution model.")
 		return
