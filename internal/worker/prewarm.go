@@ -162,6 +162,20 @@ func (b *blanks) shed(mb int) {
 	}
 }
 
+// sacrifice destroys one sandbox that waits, and has no other made soon: the disk is
+// full. It returns false if none waits.
+func (b *blanks) sacrifice() bool {
+	one := b.pick()
+	if one == nil {
+		return false
+	}
+	b.mu.Lock()
+	b.policy.Failed(time.Now())
+	b.mu.Unlock()
+	b.remove(one)
+	return true
+}
+
 // pick takes one sandbox out of those that wait, of the kind that has most; nil if none
 // does.
 func (b *blanks) pick() (one *blank) {
@@ -324,6 +338,8 @@ func (b *blanks) make(ctx context.Context, kind policy.Kind) {
 	switch {
 	case errors.Is(err, sandbox.ErrNoBlanks):
 		b.w.cfg.Log.Info("no sandboxes are prewarmed", "why", err)
+	case hearth.CodeOf(err) == hearth.ErrCapacity: // the disk has no room for another /tmp
+		b.w.cfg.Log.Debug("no more sandboxes are prewarmed", "why", err)
 	case err != nil && ctx.Err() == nil:
 		b.w.cfg.Log.Warn("a sandbox could not be prewarmed", "language", kind.Language, "err", err)
 	}
