@@ -178,3 +178,22 @@ func FuzzReadAzure(f *testing.F) {
 		fuzzed(t, p, err)
 	})
 }
+
+// What keeps instances ready, or from being frozen.
+func TestReadiness(t *testing.T) {
+	p, err := ParseServerless("serverless.yml", []byte(`service: s
+provider: {name: aws, runtime: nodejs}
+functions:
+  f: {handler: index.x, provisionedConcurrency: 3, tags: {"hearth:freeze": "false"}}
+`), testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := p.Functions[0]
+	if f.Provisioned == nil || *f.Provisioned != 3 || f.Patch.Freeze == nil || *f.Patch.Freeze {
+		t.Errorf("%+v", f)
+	}
+	if len(p.Ignored) > 0 {
+		t.Errorf("ignored: %+v", p.Ignored)
+	}
+}
