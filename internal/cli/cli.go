@@ -37,6 +37,7 @@ type app struct {
 	out, err *screen.Screen
 	http     *http.Client
 	endpoint string
+	cacert   string
 	format   string
 	// stdinTTY says that a person could be typing.
 	stdinTTY bool
@@ -144,6 +145,8 @@ func (a *app) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.endpoint, "endpoint", "",
 		"where the platform is: a URL or host:port (default $"+EnvEndpoint+", else http://"+DefaultListen+")")
+	flags.StringVar(&a.cacert, "cacert", "",
+		"`file` with certificates to trust beside this machine's own, in PEM, where the platform speaks TLS (default $"+EnvCACert+")")
 	flags.StringVarP(&a.format, "output", "o", formatAuto,
 		"auto, table, tsv or json; auto is a table on a terminal, tsv otherwise")
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp)))

@@ -40,10 +40,13 @@ type UpConfig struct {
 	AllowedHosts []string
 	// AccessKeys are those of which the API wants signatures; none = it wants none.
 	AccessKeys []sigv4.Key
-	DataDir    string // metadata, code and logs; made if missing
-	Isolation  string // IsolationAuto, IsolationRunc or IsolationProcess
-	MemoryMB   int    // MiB that instances may reserve together; 0 = most of the machine
-	CPUQuota   bool   // cap instances at their processor share even when others are idle
+	// TLSCert and TLSKey name files of PEM: the platform's certificate, with those that
+	// vouch for it, and its key. Both or neither.
+	TLSCert, TLSKey string
+	DataDir         string // metadata, code and logs; made if missing
+	Isolation       string // IsolationAuto, IsolationRunc or IsolationProcess
+	MemoryMB        int    // MiB that instances may reserve together; 0 = most of the machine
+	CPUQuota        bool   // cap instances at their processor share even when others are idle
 	// Prewarm is how many sandboxes wait, with interpreter and shim running, per kind of
 	// function that is in use; 0 = none.
 	Prewarm int
@@ -117,6 +120,9 @@ func (c *UpConfig) Validate() error {
 		case c.NATSURL != "":
 			return fmt.Errorf("--nats-listen is for the built-in NATS; with --nats, publish to the server that it names")
 		}
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return fmt.Errorf("--tls-cert and --tls-key go together: the one is the platform's certificate, the other that certificate's key")
 	}
 	if c.DataDir == "" {
 		return fmt.Errorf("--data must name a folder")
