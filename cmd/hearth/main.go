@@ -54,6 +54,9 @@ func up(ctx context.Context, c cli.UpConfig, out io.Writer) error {
 	s := p.Status()
 	fmt.Fprintf(out, "Hearth %s listens on %s\n", s.Version, p.URL())
 	fmt.Fprintf(out, "isolation %s, %d MB for instances, runtimes: %s\n", s.Isolation, s.MemoryMB, strings.Join(s.Runtimes, ", "))
+	if addr := p.BusAddr(); addr != nil {
+		fmt.Fprintf(out, "NATS takes messages for triggers at nats://%s\n", addr)
+	}
 	for _, w := range s.Warnings {
 		fmt.Fprintf(out, "warning: %s\n", w)
 	}

@@ -266,6 +266,9 @@ func (p *Platform) serve(context.Context) error {
 // Addr is where the platform listens.
 func (p *Platform) Addr() net.Addr { return p.listener.Addr() }
 
+// BusAddr is where the built-in NATS takes messages for triggers; nil if it does not.
+func (p *Platform) BusAddr() net.Addr { return p.bus.Addr() }
+
 // Wait blocks until ctx ends or the server fails by itself.
 func (p *Platform) Wait(ctx context.Context) error {
 	select {

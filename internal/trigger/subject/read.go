@@ -49,7 +49,7 @@ type reading struct {
 	// partition may begin.
 	recovering bool
 	looked     time.Time // when that was last asked
-	failure    error // of the source
+	failure    error     // of the source
 }
 
 // read takes messages and invokes the function with them until the reader is stopped or

@@ -40,7 +40,7 @@ type node struct {
 
 func newNode(t *testing.T) *node {
 	t.Helper()
-	b, err := store.OpenBus(t.Context(), store.BusConfig{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	b, err := store.OpenBus(t.Context(), store.BusConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func (n *node) declare(s *Service, state hearth.TriggerState, triggers ...hearth
 	})
 }
 
-func nats(name string, t hearth.NATSTrigger) hearth.Trigger {
+func trigger(name string, t hearth.NATSTrigger) hearth.Trigger {
 	return hearth.Trigger{Name: name, NATS: &t}
 }
 
@@ -212,11 +212,11 @@ func TestDeadLetters(t *testing.T) {
 		return &hearth.Result{Payload: []byte(`{"batchItemFailures":[]}`)}, nil
 	}
 	s := n.start()
-	disabled := nats("o", hearth.NATSTrigger{Subject: "o.*", BatchSize: 4, MaxAttempts: 2})
+	disabled := trigger("o", hearth.NATSTrigger{Subject: "o.*", BatchSize: 4, MaxAttempts: 2})
 	disabled.Disabled = true
 	n.declare(s, hearth.TriggerDisabled, disabled)
 	n.publish("o.x", `"a"`, `"bad"`, `"b"`) // kept while it is disabled
-	n.declare(s, hearth.TriggerActive, nats("o", *disabled.NATS))
+	n.declare(s, hearth.TriggerActive, trigger("o", *disabled.NATS))
 	status := n.settled(s)
 	if status.Succeeded != 2 || status.Dead != 1 || status.Failures != 2 || status.Invocations != 4 {
 		t.Errorf("%+v", status)
@@ -235,10 +235,10 @@ func TestDeadLetters(t *testing.T) {
 func TestChanges(t *testing.T) {
 	n := newNode(t)
 	s := n.start()
-	n.declare(s, hearth.TriggerActive, nats("a", hearth.NATSTrigger{Subject: "a.>"}), nats("b", hearth.NATSTrigger{Subject: "a.b", BatchSize: 1}))
+	n.declare(s, hearth.TriggerActive, trigger("a", hearth.NATSTrigger{Subject: "a.>"}), trigger("b", hearth.NATSTrigger{Subject: "a.b", BatchSize: 1}))
 	n.publish("a.b", "1")
 	n.until("both have it", func() bool { return len(n.called()) == 2 })
-	n.declare(s, hearth.TriggerActive, nats("a", hearth.NATSTrigger{Subject: "c.*", MaxAttempts: 9}))
+	n.declare(s, hearth.TriggerActive, trigger("a", hearth.NATSTrigger{Subject: "c.*", MaxAttempts: 9}))
 	n.publish("c.d", "2")
 	n.until("the new subject", func() bool { return len(n.called()) == 3 })
 	if stored, err := n.bus.Send(t.Context(), "a.b", nil, nil); err != nil {
@@ -262,7 +262,7 @@ func TestChanges(t *testing.T) {
 	if stored, err := n.bus.Send(t.Context(), "c.d", nil, nil); err != nil || stored {
 		t.Errorf("still kept: %v, %v", stored, err)
 	}
-	n.declare(s, hearth.TriggerFailing, nats("a", hearth.NATSTrigger{Stream: "NONE"}))
+	n.declare(s, hearth.TriggerFailing, trigger("a", hearth.NATSTrigger{Stream: "NONE"}))
 	if got := s.Status(t.Context(), "")[0].Error; !strings.Contains(got, "there is no stream NONE") {
 		t.Error(got)
 	}
@@ -279,7 +279,7 @@ func TestClose(t *testing.T) {
 		return &hearth.Result{}, nil
 	}
 	s := n.start()
-	n.declare(s, hearth.TriggerActive, nats("o", hearth.NATSTrigger{Subject: "o.*", BatchSize: 1, PartitionToken: 2}))
+	n.declare(s, hearth.TriggerActive, trigger("o", hearth.NATSTrigger{Subject: "o.*", BatchSize: 1, PartitionToken: 2}))
 	n.publish("o.x", "1", "2")
 	<-begun
 	ctx, cancel := context.WithCancel(t.Context())
@@ -313,7 +313,7 @@ func TestRefused(t *testing.T) {
 		return &hearth.Result{}, nil
 	}
 	s := n.start()
-	n.declare(s, hearth.TriggerActive, nats("o", hearth.NATSTrigger{Subject: "o.*", MaxAttempts: 1}))
+	n.declare(s, hearth.TriggerActive, trigger("o", hearth.NATSTrigger{Subject: "o.*", MaxAttempts: 1}))
 	n.publish("o.x", "1")
 	n.until("it waits", func() bool { return s.Status(t.Context(), "f")[0].State == hearth.TriggerBackoff })
 	status := n.settled(s)
