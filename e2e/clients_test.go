@@ -108,6 +108,11 @@ func TestClientAWSCLI(t *testing.T) {
 	invoke(`"LogResult"`, "event", "--log-type", "Tail", "--payload", file("a", `{"a":1}`))
 	invoke(`"FunctionError": "Unhandled"`, `"errorType":"RangeError"`, "--payload", file("b", `{"fail":true}`))
 	invoke(`"StatusCode": 204`, "", "--invocation-type", "DryRun")
+	// The command knows its calls from the same descriptions as boto3, and starts slowly:
+	// one of a kind is enough.
+	lambda(`"MaximumRetryAttempts": 1`, "put-function-event-invoke-config", "--function-name", "cli", "--maximum-retry-attempts", "1")
+	lambda(`"Version": "1"`, "publish-version", "--function-name", "cli")
+	lambda(`"IN_PROGRESS"`, "put-provisioned-concurrency-config", "--function-name", "cli", "--qualifier", "1", "--provisioned-concurrent-executions", "1")
 	create(`"FunctionName": "cli2"`, "cli2")
 	create("ResourceConflictException", "cli2")
 	lambda("cli2", "list-functions", "--page-size", "1", "--query", "Functions[].FunctionName")

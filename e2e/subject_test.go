@@ -173,7 +173,7 @@ func checkOrders(t *testing.T, p *platform, records string) {
 	begin := time.Now()
 	eventually(t, 60*time.Second, "nothing is left", func() bool {
 		s := p.trigger()
-		return s.Pending == 0 && s.InFlight == 0 && s.Waiting == 0 && s.Dead == 1 && s.Oldest.IsZero()
+		return s.State == hearth.TriggerActive && s.Pending == 0 && s.InFlight == 0 && s.Waiting == 0 && s.Oldest.IsZero()
 	})
 	t.Logf("done %v after the last start", time.Since(begin).Round(time.Millisecond))
 	seen, busy := map[string]int{}, map[string]bool{}

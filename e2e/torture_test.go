@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,7 +27,8 @@ const tortureKills = 50
 const lingering = 500 * time.Millisecond
 
 // recorder is a function that records its executions in a file outside. An event with
-// fail is recorded as begun and fails, the first time.
+// fail is recorded as begun and fails, the first time; one with die takes its whole
+// instance with it, the first time, and all that run beside it.
 const recorder = `
 const fs = require('fs');
 const dir = process.env.RECORDS;
@@ -38,12 +40,19 @@ exports.handler = async (event, context) => {
       throw new Error('the first attempt fails');
     }
   }
+  if (event.die) {
+    const mark = dir + '/died-' + context.awsRequestId;
+    if (!fs.existsSync(mark)) {
+      fs.writeFileSync(mark, '');
+      process.exit(1);
+    }
+  }
   if (event.ms) await new Promise((resolve) => setTimeout(resolve, event.ms));
   fs.appendFileSync(dir + '/executed', context.awsRequestId + ' ' + Date.now() + '\n');
 };`
 
 // TestTorture kills the platform with SIGKILL at random moments while writers submit
-// events, and looks in the end whether every event that was answered 202 was executed.
+// events, some of which kill their instances, and looks in the end whether every event that was answered 202 was executed.
 // HEARTH_TORTURE=1h makes it last that long (make torture).
 func TestTorture(t *testing.T) {
 	if testing.Short() {
@@ -86,6 +95,7 @@ type torture struct {
 	records string // where functions write
 	p       *platform
 	kills   []time.Time
+	deaths  []time.Time  // of instances, by their own hand
 	url     atomic.Value // string, of the platform that lives now
 	client  *http.Client
 
@@ -123,6 +133,8 @@ func (tr *torture) write(ctx context.Context, name string) {
 			event["fail"] = true
 		case n < 20:
 			event["ms"] = rand.IntN(500)
+		case n == 20 && rand.IntN(10) == 0:
+			event["die"] = true
 		}
 		body, err := json.Marshal(event)
 		if err != nil {
@@ -178,6 +190,7 @@ func (tr *torture) finish() {
 		return zeros >= 5
 	})
 	executed := tr.executions()
+	tr.findDeaths()
 	lost, more, unexplained := 0, 0, 0
 	for id, at := range tr.accepted {
 		times := executed[id]
@@ -189,7 +202,7 @@ func (tr *torture) finish() {
 			more++
 			if !tr.killedBetween(times[i-1], times[i]) {
 				unexplained++
-				t.Errorf("event %s was executed at %v and %v, with no kill in between", id, times[i-1], times[i])
+				t.Errorf("event %s was executed at %v and %v, with no death in between", id, times[i-1], times[i])
 			}
 		}
 	}
@@ -198,10 +211,14 @@ func (tr *torture) finish() {
 		t.Fatal(err)
 	}
 	t.Logf("%d kills; refused or unanswered: %v; %d first attempts failed and were retried", len(tr.kills), tr.refused, len(failures))
-	t.Logf("%d executions too many, %d of them with a kill in between: their outcome was not written down yet", more, more-unexplained)
+	t.Logf("%d instances were killed by an event, beside others", len(tr.deaths))
+	t.Logf("%d executions too many, %d of them with a death in between: their outcome was not written down yet", more, more-unexplained)
 	t.Logf("lost %d of %d", lost, len(tr.accepted))
 	if len(tr.accepted) < 10*len(tr.kills) {
 		t.Errorf("only %d events were accepted", len(tr.accepted))
+	}
+	if len(tr.deaths) == 0 && len(tr.accepted) > 20_000 { // one in two thousand
+		t.Error("no event has killed its instance")
 	}
 	if len(failures) == 0 {
 		t.Error("no event was retried")
@@ -228,9 +245,26 @@ func (tr *torture) executions() map[string][]time.Time {
 	return executed
 }
 
-// killedBetween tells whether a kill explains that an event was executed at a and at b.
+// findDeaths reads when instances have ended themselves.
+func (tr *torture) findDeaths() {
+	tr.t.Helper()
+	marks, err := filepath.Glob(tr.records + "/died-*")
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	for _, mark := range marks {
+		info, err := os.Stat(mark)
+		if err != nil {
+			tr.t.Fatal(err)
+		}
+		tr.deaths = append(tr.deaths, info.ModTime())
+	}
+}
+
+// killedBetween tells whether a death, of the platform or of an instance, explains that
+// an event was executed at a and at b.
 func (tr *torture) killedBetween(a, b time.Time) bool {
-	for _, k := range tr.kills {
+	for _, k := range slices.Concat(tr.kills, tr.deaths) {
 		if k.After(a.Add(-lingering)) && k.Before(b) {
 			return true
 		}

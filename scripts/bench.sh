@@ -3,7 +3,8 @@
 # with verdicts, and writes docs/benchmarks.json, docs/benchmarks.svg (and .png, where
 # rsvg-convert is there), and the figures in docs/benchmarks.md and README.md. Some minutes;
 # run nothing else meanwhile. With --quick: the first rows in less than a minute, and nothing
-# is written. With --render: the pages anew from docs/benchmarks.json, without measuring.
+# is written. With --render: the pages anew from docs/benchmarks.json, without measuring; and
+# with --render -only cold,update, for example, these parts are measured anew.
 # Other arguments go to the program: scripts/bench.sh -only cold -rounds 5
 set -euo pipefail
 # shellcheck source=scripts/lib.sh

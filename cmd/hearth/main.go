@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 
 	"hearth/internal/cli"
@@ -51,10 +52,16 @@ func up(ctx context.Context, c cli.UpConfig, out io.Writer) error {
 		return err
 	}
 	s := p.Status()
-	fmt.Fprintf(out, "Hearth %s listens on http://%s\n", s.Version, s.Listen)
+	fmt.Fprintf(out, "Hearth %s listens on %s\n", s.Version, p.URL())
 	fmt.Fprintf(out, "isolation %s, %d MB for instances, runtimes: %s\n", s.Isolation, s.MemoryMB, strings.Join(s.Runtimes, ", "))
+	if addr := p.BusAddr(); addr != nil {
+		fmt.Fprintf(out, "NATS takes messages for triggers at nats://%s\n", addr)
+	}
 	for _, w := range s.Warnings {
 		fmt.Fprintf(out, "warning: %s\n", w)
+	}
+	if c.TLSCert != "" {
+		defer reloadOnHangUp(p)()
 	}
 	fmt.Fprintln(out, "ready")
 	failed := p.Wait(ctx)
@@ -65,14 +72,32 @@ func up(ctx context.Context, c cli.UpConfig, out io.Writer) error {
 	return failed
 }
 
+// reloadOnHangUp reads the certificate anew at each SIGHUP, as those who renew it expect,
+// until the function that it returns is called.
+func reloadOnHangUp(p *daemon.Platform) (stop func()) {
+	hups := make(chan os.Signal, 1)
+	signal.Notify(hups, syscall.SIGHUP)
+	var reloading sync.WaitGroup
+	reloading.Go(func() {
+		for range hups {
+			p.ReloadCertificate()
+		}
+	})
+	return func() {
+		signal.Stop(hups)
+		close(hups)
+		reloading.Wait()
+	}
+}
+
 func config(c cli.UpConfig) daemon.Config {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		level = slog.LevelInfo // Validate has seen to it
 	}
 	return daemon.Config{
-		Listen: c.Listen, AllowedHosts: c.AllowedHosts, AccessKeys: c.AccessKeys, DataDir: c.DataDir, Isolation: c.Isolation, MemoryMB: c.MemoryMB, CPUQuota: c.CPUQuota, Prewarm: c.Prewarm,
-		QueueLength: c.QueueLength, QueueTimeout: c.QueueTimeout, Region: c.Region, Account: c.Account,
+		Listen: c.Listen, AllowedHosts: c.AllowedHosts, AccessKeys: c.AccessKeys, TLSCert: c.TLSCert, TLSKey: c.TLSKey, DataDir: c.DataDir, Isolation: c.Isolation, MemoryMB: c.MemoryMB, CPUQuota: c.CPUQuota, Prewarm: c.Prewarm,
+		QueueLength: c.QueueLength, QueueTimeout: c.QueueTimeout, FreezeAfter: c.FreezeAfter, Region: c.Region, Account: c.Account,
 		SandboxCIDR: c.SandboxCIDR, Node: c.Node, Python: c.Python, NATSURL: c.NATSURL, NATSListen: c.NATSListen, Version: version,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}

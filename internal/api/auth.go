@@ -139,14 +139,15 @@ func (s *Server) admitURL(ctx *fasthttp.RequestCtx, t *functionTarget) error {
 	return err
 }
 
-// signedLink is url, good for a while without a signature of the caller's own.
-func (s *Server) signedLink(host, path, query string) string {
+// signedLink is a path of the server whose address is base, good for a while without a signature of the caller's own.
+func (s *Server) signedLink(base, path, query string) string {
 	if s.auth != nil {
+		_, host, _ := strings.Cut(base, "://")
 		r := sigv4.Request{Method: fasthttp.MethodGet, Path: path, Query: query, Headers: []sigv4.Header{{Name: "Host", Value: host}}}
 		query = s.auth.links.Presign(r, s.now(), codeLinkLife)
 	}
 	if query != "" {
 		query = "?" + query
 	}
-	return "http://" + host + path + query
+	return base + path + query
 }

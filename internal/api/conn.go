@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +28,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.s.tls != nil {
+		c = tls.Server(c, l.s.tls)
+	}
 	return l.s.track(c), nil
 }
 
@@ -50,7 +54,13 @@ type conn struct {
 	linger atomic.Bool // the client may be sending still when we close
 	once   sync.Once
 	err    error
+	// multiplexed: many requests share the connection, so that none of them can tell how
+	// long may be read from it.
+	multiplexed atomic.Bool
 
+	// These belong to the goroutine that serves the connection.
+	protocol    string // negotiated, "" for HTTP/1.1
+	early       []byte // was received and not read yet
 	read, write deadline
 }
 
@@ -73,7 +83,15 @@ func (d *deadline) moved() bool {
 	return d.want.Sub(d.set).Abs() >= deadlineSlack
 }
 
+// Read is net.Conn's.
 func (c *conn) Read(p []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		if c.early = c.early[n:]; len(c.early) == 0 {
+			c.early = nil
+		}
+		return n, nil
+	}
 	if draining := c.s.draining.Load() != 0; draining || c.read.moved() {
 		if err := c.Conn.SetReadDeadline(c.clamp(c.read.want)); err != nil {
 			return 0, err
@@ -100,7 +118,7 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // clamp gives no more time to read than Shutdown leaves.
 func (c *conn) clamp(t time.Time) time.Time {
-	if ns := c.s.draining.Load(); ns != 0 {
+	if ns := c.s.draining.Load(); ns != 0 && !c.multiplexed.Load() {
 		if last := time.Unix(0, ns); t.IsZero() || t.After(last) {
 			return last
 		}
@@ -133,13 +151,18 @@ func (c *conn) Close() error {
 		delete(c.s.conns, c)
 		c.s.mu.Unlock()
 		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
-			if c.Conn.SetReadDeadline(c.clamp(time.Now().Add(lingerTime))) == nil {
-				_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, lingerBytes))
-			}
+			lingering(c.Conn, c.clamp(time.Now().Add(lingerTime)))
 		}
 		c.err = c.Conn.Close()
 	})
 	return c.err
+}
+
+// lingering reads and drops what a client sends, until it ends or the time is over.
+func lingering(c net.Conn, until time.Time) {
+	if c.SetReadDeadline(until) == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c, lingerBytes))
+	}
 }
 
 // drain ends the streams, closes connections on which nothing was ever said and
@@ -160,6 +183,9 @@ func (s *Server) drain() {
 func (s *Server) closeAll() {
 	for _, c := range s.openConns() {
 		c.linger.Store(false)
+		if t, ok := c.Conn.(*tls.Conn); ok {
+			_ = t.NetConn().Close() // without the words that end TLS, which may be stuck
+		}
 		_ = c.Close()
 	}
 }

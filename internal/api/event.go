@@ -25,6 +25,7 @@ type eventInput struct {
 	body      []byte
 	requestID string
 	now       time.Time
+	secure    bool       // it came over TLS
 	route     *httpMatch // the declared path that it came by; nil for a function URL
 }
 
@@ -138,10 +139,11 @@ func (c *call) appendHeaders(b []byte, in *eventInput) []byte {
 	}
 	b = in.remote.AppendTo(b)
 	b = append(b, `","x-forwarded-port":"`...)
-	b = appendTextInside(b, portOf(in.host))
+	b = appendTextInside(b, portOf(in.host, in.secure))
 	b = append(b, '"')
 	if !proto {
-		b = append(b, `,"x-forwarded-proto":"http"`...)
+		b = append(b, `,"x-forwarded-proto":"`...)
+		b = append(append(b, scheme(in.secure)...), '"')
 	}
 	if len(in.prefix) > 0 {
 		b = append(b, `,"x-forwarded-prefix":`...)

@@ -67,7 +67,7 @@ func (s *Server) eventInput(ctx *fasthttp.RequestCtx, name string, prefix, path,
 	return eventInput{
 		name: name, prefix: prefix, method: h.Method(), path: path, query: query, protocol: h.Protocol(),
 		host: h.Host(), remote: remoteAddr(ctx.RemoteAddr()), headers: h.RawHeaders(),
-		body: ctx.Request.Body(), requestID: id, now: s.now(),
+		body: ctx.Request.Body(), requestID: id, now: s.now(), secure: secure(ctx),
 	}
 }
 

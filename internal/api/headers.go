@@ -78,9 +78,21 @@ func isForwarded(name []byte) bool {
 	return false
 }
 
-func portOf(host []byte) []byte {
+// scheme is how the URL of a request begins.
+func scheme(secure bool) string {
+	if secure {
+		return "https"
+	}
+	return "http"
+}
+
+// portOf is the port that host names, else its scheme's own.
+func portOf(host []byte, secure bool) []byte {
 	if i := bytes.LastIndexByte(host, ':'); i >= 0 && i+1 < len(host) && bytes.IndexByte(host[i:], ']') < 0 {
 		return host[i+1:]
+	}
+	if secure {
+		return []byte("443")
 	}
 	return []byte("80")
 }

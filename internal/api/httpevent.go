@@ -75,8 +75,8 @@ func (c *call) appendHeaders1(b []byte, in *eventInput, names []string) []byte {
 	if before := c.header("x-forwarded-for"); before != nil {
 		from = string(before) + ", " + from
 	}
-	forwarded := [][2]string{{"X-Forwarded-For", from}, {"X-Forwarded-Port", string(portOf(in.host))},
-		{"X-Forwarded-Proto", "http"}, {"X-Forwarded-Prefix", string(in.prefix)}}
+	forwarded := [][2]string{{"X-Forwarded-For", from}, {"X-Forwarded-Port", string(portOf(in.host, in.secure))},
+		{"X-Forwarded-Proto", scheme(in.secure)}, {"X-Forwarded-Prefix", string(in.prefix)}}
 	each := func(open string, write func(b []byte, i int) []byte, own func(b []byte, value string) []byte) {
 		b = append(b, open...)
 		first := true

@@ -160,8 +160,7 @@ func leavesMidBody(t *testing.T, d *door) {
 		resp.Body.Close()
 		t.Errorf("half a body was answered %s", resp.Status)
 	}
-	c.CloseIdleConnections()
-	d.left(t)
+	d.left(t, c)
 	select {
 	case <-d.invoker.waiting:
 		t.Error("the function was called with half a body")
@@ -178,8 +177,7 @@ func leavesMidAnswer(t *testing.T, d *door) {
 		t.Fatal(err)
 	}
 	leave()
-	c.CloseIdleConnections()
-	d.left(t)
+	d.left(t, c)
 	if resp, _ := do(t, c, d.request(t, "GET", "/healthz", nil)); resp.StatusCode != 200 {
 		t.Errorf("the next one got %s", resp.Status)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -154,14 +155,18 @@ func garbage(t *testing.T, d *door) {
 	for range 100 {
 		texts = append(texts, random(1+seeded.IntN(2000)))
 	}
+	var senders sync.WaitGroup
 	for _, text := range texts {
 		c, r := d.knock(t)
-		go func() { _, _ = io.WriteString(c, text) }()
-		if _, err := io.Copy(io.Discard, r); err != nil && !strings.Contains(err.Error(), "reset") {
-			t.Errorf("%.100q: %v", text, err)
-		}
-		c.Close()
+		senders.Go(func() { _, _ = io.WriteString(c, text) })
+		senders.Go(func() {
+			if _, err := io.Copy(io.Discard, r); err != nil && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("%.100q: %v", text, err)
+			}
+			c.Close()
+		})
 	}
+	senders.Wait()
 	d.left(t)
 	if resp, body := do(t, d.client(t), d.request(t, "GET", "/healthz", nil)); resp.StatusCode != 200 {
 		t.Errorf("%s %q", resp.Status, body)

@@ -184,8 +184,7 @@ func followerLeaves(t *testing.T, d *door) {
 		t.Fatal(resp.Status)
 	}
 	leave()
-	c.CloseIdleConnections()
-	d.left(t)
+	d.left(t, c)
 }
 
 // callerLeaves: the function goes on to its end, and the server on to others.
@@ -212,8 +211,7 @@ func callerLeaves(t *testing.T, d *door) {
 	if resp, body := do(t, c, d.request(t, "GET", "/healthz", nil)); resp.StatusCode != 200 {
 		t.Errorf("%s %q", resp.Status, body)
 	}
-	c.CloseIdleConnections()
-	d.left(t)
+	d.left(t, c)
 }
 
 func followsLog(t *testing.T, d *door) {

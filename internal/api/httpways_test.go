@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -33,10 +34,19 @@ const (
 
 // ways are those that must pass the suite.
 func ways() []way {
-	conns := func(w *world) int { return len(w.openConns()) }
+	conns := func(w *world) int {
+		open := len(w.openConns())
+		if w.front != nil {
+			open += w.front.Connections()
+		}
+		return open
+	}
 	return []way{
 		{name: "h1 without loops", speaks: onH1, start: startAs, conns: conns},
-		{name: "h1", speaks: onH1, start: start, conns: func(w *world) int { return len(w.openConns()) + w.front.Connections() }},
+		{name: "h1", speaks: onH1, start: start, conns: conns},
+		{name: "h1 TLS", speaks: onH1, tls: true, start: startTLS, conns: conns},
+		{name: "h2c", speaks: onH2, start: start, conns: conns},
+		{name: "h2 TLS", speaks: onH2, tls: true, start: startTLS, conns: conns},
 	}
 }
 
@@ -61,18 +71,40 @@ func opened(t testing.TB, y way, cfg Config) *door {
 // everything on it.
 func (d *door) knock(t testing.TB) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	return d.dial(t)
+	c, r := d.dial(t)
+	if !d.way.tls {
+		return c, r
+	}
+	conf := &tls.Config{RootCAs: testRoots(t), ServerName: "127.0.0.1", NextProtos: []string{"http/1.1"}}
+	if d.way.speaks == onH2 {
+		conf.NextProtos = []string{"h2"}
+	}
+	secured := tls.Client(c, conf)
+	if err := secured.HandshakeContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := secured.ConnectionState().NegotiatedProtocol; got != conf.NextProtos[0] {
+		t.Fatalf("the server chose %q instead of %q", got, conf.NextProtos[0])
+	}
+	return secured, bufio.NewReader(secured)
 }
 
 // client is an HTTP client with connections of its own.
 func (d *door) client(t testing.TB) *http.Client {
 	tr := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, ExpectContinueTimeout: 10 * time.Second}
+	tr.Protocols = new(http.Protocols)
+	tr.Protocols.SetHTTP1(d.way.speaks == onH1)
+	tr.Protocols.SetHTTP2(d.way.speaks == onH2 && d.way.tls)
+	tr.Protocols.SetUnencryptedHTTP2(d.way.speaks == onH2 && !d.way.tls)
+	if d.way.tls {
+		tr.TLSClientConfig = &tls.Config{RootCAs: testRoots(t)}
+	}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: 30 * time.Second}
 }
 
 // url is where path is.
-func (d *door) url(path string) string { return "http://" + d.addr + path }
+func (d *door) url(path string) string { return scheme(d.way.tls) + "://" + d.addr + path }
 
 // request makes a request of text.
 func (d *door) request(t testing.TB, method, path string, body io.Reader) *http.Request {
@@ -99,10 +131,16 @@ func do(t testing.TB, c *http.Client, req *http.Request) (*http.Response, string
 	return resp, string(body)
 }
 
-// left waits until the server holds no connection any more.
-func (d *door) left(t testing.TB) {
+// left waits until the server holds no connection any more; the clients keep none for
+// later.
+func (d *door) left(t testing.TB, clients ...*http.Client) {
 	t.Helper()
-	eventually(t, "the server has let go of its connections", func() bool { return d.way.conns(d.world) == 0 })
+	eventually(t, "the server has let go of its connections", func() bool {
+		for _, c := range clients {
+			c.CloseIdleConnections()
+		}
+		return d.way.conns(d.world) == 0
+	})
 }
 
 const (

@@ -167,7 +167,7 @@ func (s *Server) getFunction(r *request) error {
 	if v.Number != hearth.Latest {
 		query = "version=" + v.Number
 	}
-	location := s.signedLink(r.host(), "/hearth/v1/functions/"+f.Name+"/code", query)
+	location := s.signedLink(r.base(), "/hearth/v1/functions/"+f.Name+"/code", query)
 	out := getOutput{
 		Configuration: s.configurationOfVersion(f, v, ref.Qualifier, s.stateOf(f, v)),
 		Code:          codeLocation{"S3", location},
@@ -180,7 +180,7 @@ func (s *Server) getFunction(r *request) error {
 }
 
 // base is this server's address as the client knows it.
-func (r *request) base() string { return "http://" + r.host() }
+func (r *request) base() string { return scheme(secure(r.ctx)) + "://" + r.host() }
 
 func (r *request) host() string {
 	if host := r.ctx.Request.Header.Host(); len(host) > 0 {

@@ -9,7 +9,11 @@ import (
 // misreadable tells requests that a proxy in front, or the function, could read in
 // another way than we do (RFC 9112, 2.3, 5 and 6.3): the status and the words to refuse
 // them with; 0 for all others. fasthttp lets them pass.
-func misreadable(h *fasthttp.RequestHeader) (status int, words string) {
+func misreadable(ctx *fasthttp.RequestCtx) (status int, words string) {
+	h := &ctx.Request.Header
+	if _, ok := ctx.Conn().(http2Stream); ok {
+		return 0, "" // frames leave no doubt
+	}
 	if p := h.Protocol(); len(p) != len("HTTP/1.1") || string(p[:len("HTTP/1.")]) != "HTTP/1." {
 		return fasthttp.StatusHTTPVersionNotSupported, "The request is of a version of HTTP that is not spoken here: write HTTP/1.1, or begin with HTTP/2."
 	}

@@ -50,11 +50,14 @@ type streamBody struct {
 // newStreamBody reads stream until it ends or the server gives up.
 func (s *Server) newStreamBody(ctx *fasthttp.RequestCtx, stream hearth.ResponseStream) *streamBody {
 	b := &streamBody{stream: stream, conn: ctx.Conn(), timeout: s.cfg.WriteTimeout, last: failsCut}
-	b.stop = context.AfterFunc(s.work, func() {
-		b.abandon.Store(true)
-		stream.Close()
-	})
+	b.stop = context.AfterFunc(s.work, b.hangUp)
 	return b
+}
+
+// hangUp ends the body, at any time: nobody reads it any more.
+func (b *streamBody) hangUp() {
+	b.abandon.Store(true)
+	b.stream.Close()
 }
 
 // failsCut ends an answer well if the function did.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -42,6 +43,10 @@ type Config struct {
 
 	Log *slog.Logger // one line per request at debug; slog.Default()
 
+	// TLS, if it is set, has clients speak TLS: HTTP/1.1 or HTTP/2, as they choose. It
+	// needs a certificate. Without, both are spoken in the clear.
+	TLS *tls.Config
+
 	MaxHeaderBytes int           // request line and headers together; 16 KiB
 	HeaderTimeout  time.Duration // to receive the headers of a request; 10 s
 	BodyTimeout    time.Duration // to receive the body of an invocation; 60 s, uploads get five times that
@@ -76,11 +81,13 @@ func orDefault[T comparable](field *T, value T) {
 // Server serves Hearth over HTTP. Make it with New; its methods may be called from
 // many goroutines.
 type Server struct {
-	cfg  Config
-	deps Deps
-	log  *slog.Logger
-	auth *authenticator // nil: no keys, nothing to check
-	http *fasthttp.Server
+	cfg   Config
+	deps  Deps
+	log   *slog.Logger
+	auth  *authenticator // nil: no keys, nothing to check
+	http  *fasthttp.Server
+	http2 *http2
+	tls   *tls.Config // nil: in the clear
 	// front has the listener, if there are loops, and hands over what is not for it.
 	front  *front.Front
 	handed *handed
@@ -140,6 +147,8 @@ func New(cfg Config, deps Deps) *Server {
 		DisablePreParseMultipartForm: true,
 		CloseOnShutdown:              true,
 	}
+	s.http2, s.tls = newHTTP2(s), serverTLS(s.cfg.TLS)
+	s.http.NextProto(protocolHTTP2, s.serveHTTP2)
 	return s
 }
 
@@ -155,7 +164,7 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) openFront(l net.Listener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cfg.Loops == nil || s.draining.Load() != 0 {
+	if s.cfg.Loops == nil || s.tls != nil || s.draining.Load() != 0 {
 		return errors.ErrUnsupported
 	}
 	s.handed = newHanded(l.Addr())
@@ -191,7 +200,9 @@ func (s *Server) closeFront(ctx context.Context) {
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.abandon()
 	s.drain()
-	var fronts sync.WaitGroup
+	var ending, fronts sync.WaitGroup
+	defer ending.Wait()
+	ending.Go(func() { s.http2.shutdown(ctx) })
 	fronts.Go(func() { s.closeFront(ctx) })
 	err := s.http.ShutdownWithContext(ctx)
 	fronts.Wait()
@@ -207,7 +218,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // handle serves one request. Whatever panics below costs that request alone.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.recovered(ctx)
-	if status, words := misreadable(&ctx.Request.Header); status != 0 {
+	if status, words := misreadable(ctx); status != 0 {
 		s.failUnknown(ctx, s.newID(), hearth.ErrInvalid, "%s", words)
 		ctx.SetStatusCode(status)
 		ctx.SetConnectionClose()

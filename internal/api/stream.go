@@ -197,6 +197,9 @@ func (l *lines[T]) gather(most int) {
 	}
 }
 
+// hangUp ends the body, at any time: nobody reads it any more.
+func (l *lines[T]) hangUp() { l.cancel() }
+
 // Close ends the following and waits for it.
 func (l *lines[T]) Close() error {
 	l.cancel()

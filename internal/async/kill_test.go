@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"hearth/internal/hearth"
@@ -141,6 +142,9 @@ func newLogInvoker(path string) *logInvoker {
 
 func (l *logInvoker) Invoke(_ context.Context, e *Event, started func(string)) (*hearth.Result, error) {
 	started("i1")
+	if string(e.Payload) == poison {
+		return nil, syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.ID[0] < '5' && !l.refused[e.ID] {

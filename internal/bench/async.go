@@ -44,17 +44,8 @@ type AsyncComparison struct {
 	Ratio    float64  `json:"ratio"` // median of the rounds'
 }
 
-// AsyncQueued is what a long queue costs in memory.
-type AsyncQueued struct {
-	Events   int           `json:"events"`
-	Took     time.Duration `json:"took"`
-	BeforeMB int           `json:"beforeMB"` // resident memory of the platform
-	AfterMB  int           `json:"afterMB"`
-	MostMB   int           `json:"mostMB"` // while the queue grew
-}
-
 // RunAsync measures asynchronous invocation; events is how many are queued for the
-// figure on memory (1,000,000 take some minutes).
+// figures on a long queue (1,000,000 take a minute or two).
 func RunAsync(ctx context.Context, cfg Config, events int) (*AsyncReport, error) {
 	cfg.fill()
 	dir, err := os.MkdirTemp("", "hearth-bench-")
@@ -78,7 +69,7 @@ func RunAsync(ctx context.Context, cfg Config, events int) (*AsyncReport, error)
 		}
 		r.Accepted = append(r.Accepted, row)
 	}
-	r.Queued, err = measureQueued(ctx, cfg, p, events)
+	r.Queued, err = measureQueued(ctx, cfg, events)
 	return r, err
 }
 
@@ -231,58 +222,6 @@ func rawPublishes(ctx context.Context, dir string, clients int, d time.Duration)
 	return float64(sum) / took.Seconds(), errors.Join(errs...)
 }
 
-// measureQueued fills a queue and looks at the platform's memory.
-func measureQueued(ctx context.Context, cfg Config, p *platform, events int) (AsyncQueued, error) {
-	q := AsyncQueued{Events: events}
-	if err := p.deployHold("queued"); err != nil {
-		return q, err
-	}
-	before, err := p.status()
-	if err != nil {
-		return q, err
-	}
-	q.BeforeMB, q.MostMB = before.ResidentMB, before.ResidentMB
-	begin := time.Now()
-	for sent := 0; sent < events; {
-		n := min(max(events/10, 1), events-sent)
-		fmt.Fprintf(cfg.Progress, "queueing %d events: %d\n", events, sent)
-		if err := p.submitMany(ctx, "queued", n); err != nil {
-			return q, err
-		}
-		sent += n
-		s, err := p.status()
-		if err != nil {
-			return q, err
-		}
-		q.AfterMB, q.MostMB = s.ResidentMB, max(q.MostMB, s.ResidentMB)
-	}
-	q.Took = time.Since(begin)
-	return q, nil
-}
-
-// submitMany submits n events over 64 connections.
-func (p *platform) submitMany(ctx context.Context, name string, n int) error {
-	const clients = 64
-	client := &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
-	defer client.CloseIdleConnections()
-	many := &platform{process: p.process, URL: p.URL, client: client}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	payload := []byte(asyncPayload())
-	var wg sync.WaitGroup
-	for i := range clients {
-		wg.Go(func() {
-			for j := i; j < n && ctx.Err() == nil; j += clients {
-				if _, err := many.invoke(name, "Event", payload); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return context.Cause(ctx)
-}
-
 // Markdown renders the report for docs/benchmarks.md.
 func (r *AsyncReport) Markdown() string {
 	var b strings.Builder
@@ -293,7 +232,10 @@ func (r *AsyncReport) Markdown() string {
 	}
 	fmt.Fprintf(&b, "\n| asynchronous invocation | |\n|---|---|\n| idle queue, from sending an event to its handler | p50 %v, p99 %v |\n",
 		r.DelayP50.Round(10*time.Microsecond), r.DelayP99.Round(10*time.Microsecond))
-	fmt.Fprintf(&b, "| resident memory with %d events queued | %d MB (before: %d MB; at most, while they came in: %d MB) |\n",
-		r.Queued.Events, r.Queued.AfterMB, r.Queued.BeforeMB, r.Queued.MostMB)
+	q := &r.Queued
+	fmt.Fprintf(&b, "| resident memory with %d events queued | %d MB (without: %d MB; the process that accepted them grew by %d MB) |\n",
+		q.Events, q.AfterMB, q.BeforeMB, q.GrowthMB)
+	fmt.Fprintf(&b, "| start of the process to healthy with them | %v |\n| status of one of them | %v (memory after %d of these questions, all over the queue: %d MB) |\n",
+		q.Ready.Round(time.Millisecond), q.Status.Round(10*time.Microsecond), queuedStatuses, q.AskedMB)
 	return b.String()
 }

@@ -183,6 +183,24 @@ func TestWriteDocs(t *testing.T) {
 	}
 }
 
+// A later run of one section replaces what it measured and leaves the rest.
+func TestMerge(t *testing.T) {
+	r := report()
+	rows := len(r.Rows)
+	later := &Report{Version: "v2", Rows: []Row{{ID: "idle-memory", Unit: "MB", Aim: below(60), Hearth: 70, Value: 70, Verdict: Missed}},
+		Contests: []Contest{
+			{Title: "hello, Node", Connections: 64, Entries: []Entry{{Name: byURL, Ratio: 9}}},
+			{Title: "hello, Node", Connections: 16, Entries: []Entry{{Name: byURL, Ratio: 8}}},
+		}}
+	r.Merge(later)
+	if len(r.Rows) != rows || len(r.Contests) != 2 || r.Contests[0].Entries[0].Ratio != 9 || r.Version != "v1, parts at v2" || r.Isolation != "runc" {
+		t.Errorf("%+v", r)
+	}
+	if met, measured := r.count(); met != 0 || measured != 2 {
+		t.Errorf("%d of %d", met, measured)
+	}
+}
+
 func TestNoPlaceForFigures(t *testing.T) {
 	for _, page := range []string{"", beginMark, endMark, endMark + beginMark} {
 		if got, err := splice(page, "x"); err == nil {

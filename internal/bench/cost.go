@@ -16,7 +16,11 @@ const tick = 10 * time.Millisecond
 // cpuTime is the processor time that the processes have used so far, in user space and
 // in the kernel. Processes that are gone count nothing.
 func cpuTime(pids []int) time.Duration {
-	var sum time.Duration
+	user, kernel := cpuTimes(pids)
+	return user + kernel
+}
+
+func cpuTimes(pids []int) (user, kernel time.Duration) {
 	for _, pid := range pids {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
@@ -26,11 +30,11 @@ func cpuTime(pids []int) time.Duration {
 		if len(f) < 13 {
 			continue
 		}
-		user, _ := strconv.Atoi(f[11])
-		kernel, _ := strconv.Atoi(f[12])
-		sum += time.Duration(user+kernel) * tick
+		u, _ := strconv.Atoi(f[11])
+		k, _ := strconv.Atoi(f[12])
+		user, kernel = user+time.Duration(u)*tick, kernel+time.Duration(k)*tick
 	}
-	return sum
+	return user, kernel
 }
 
 // statFields are the fields of a stat file from the state on: the name before it may

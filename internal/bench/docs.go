@@ -1,10 +1,12 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +32,51 @@ func (r *Report) WriteDocs(root string) error {
 		return err
 	}
 	return spliceFile(filepath.Join(root, "README.md"), r.Readme("docs/benchmarks.svg"))
+}
+
+// partsAt is written between the version of a whole run and that of a later one of parts.
+const partsAt = ", parts at "
+
+// Merge takes the figures of a later run, of some sections perhaps, into r.
+func (r *Report) Merge(later *Report) {
+	r.Date, r.Machine, r.Generator = later.Date, later.Machine, later.Generator
+	if whole, _, _ := strings.Cut(r.Version, partsAt); whole != later.Version {
+		r.Version = whole + partsAt + later.Version
+	}
+	r.Rounds, r.Seconds = later.Rounds, later.Seconds
+	r.Isolation = cmp.Or(later.Isolation, r.Isolation)
+	for _, x := range later.Rows {
+		if i := slices.IndexFunc(r.Rows, func(old Row) bool { return old.ID == x.ID }); i >= 0 {
+			r.Rows[i] = x
+		} else {
+			r.Rows = append(r.Rows, x)
+		}
+	}
+	for _, c := range later.Contests {
+		same := func(old Contest) bool {
+			return old.Title == c.Title && old.Connections == c.Connections && old.first() == c.first()
+		}
+		if i := slices.IndexFunc(r.Contests, same); i >= 0 {
+			r.Contests[i] = c
+		} else {
+			r.Contests = append(r.Contests, c)
+		}
+	}
+	if len(later.Bursts) > 0 {
+		r.Bursts = later.Bursts
+	}
+	if later.Async != nil {
+		r.Async = later.Async
+	}
+}
+
+// first names the first contestant: two contests may have the same title and differ in how
+// the function is called.
+func (c *Contest) first() string {
+	if len(c.Entries) == 0 {
+		return ""
+	}
+	return c.Entries[0].Name
 }
 
 // Marks in pages, between which figures are written.

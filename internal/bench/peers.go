@@ -10,14 +10,16 @@ import (
 // what is not is said. stop ends them.
 func (s *suite) peers() (list []contestant, stop func()) {
 	var started []rival
+	upstream := func() []int { return tree(s.node.cmd.Process.Pid) }
 	for _, peer := range []struct {
-		name  string
-		start func() (rival, error)
+		name   string
+		start  func() (rival, error)
+		behind func() []int // processes that it needs beside its own
 	}{
-		{"nginx as a reverse proxy before plain Node", s.nginx},
-		{"functions-framework", s.framework},
-		{"workerd", s.workerd},
-		{"serverless-offline", s.offline},
+		{"nginx as a reverse proxy before plain Node", s.nginx, upstream},
+		{"functions-framework", s.framework, nil},
+		{"workerd", s.workerd, nil},
+		{"serverless-offline", s.offline, nil},
 	} {
 		x, err := peer.start()
 		if err != nil {
@@ -26,7 +28,9 @@ func (s *suite) peers() (list []contestant, stop func()) {
 			continue
 		}
 		started = append(started, x)
-		list = append(list, x.contestant(peer.name))
+		c := x.contestant(peer.name)
+		c.function = peer.behind
+		list = append(list, c)
 	}
 	return list, func() {
 		for _, x := range started {

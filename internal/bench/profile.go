@@ -22,6 +22,7 @@ type Profile struct {
 	Version   string        `json:"version"`
 	Machine   string        `json:"machine"`
 	Isolation string        `json:"isolation"`
+	Handler   float64       `json:"handler"` // µs that the handler alone takes, called in a loop
 	Cases     []ProfileCase `json:"cases"`
 }
 
@@ -34,6 +35,7 @@ type ProfileCase struct {
 	// All of the following are per request.
 	CPU         float64 `json:"cpu"`         // µs of Hearth's process
 	FunctionCPU float64 `json:"functionCPU"` // µs of the function's processes
+	KernelCPU   float64 `json:"kernelCPU"`   // of these in the kernel
 	Stages      []Stage `json:"stages"`
 	Counts      []Count `json:"counts"`
 	Syscalls    []Count `json:"syscalls"`         // of Hearth's process, under strace
@@ -77,6 +79,9 @@ func RunProfile(ctx context.Context, cfg Config) (*Profile, error) {
 	if _, err := p.call("/fn/hello/"); err != nil {
 		return nil, err
 	}
+	if r.Handler, err = s.handlerAlone(); err != nil {
+		return nil, err
+	}
 	invoke, err := s.viaInvoke(p, "hello")
 	if err != nil {
 		return nil, err
@@ -94,6 +99,29 @@ func RunProfile(ctx context.Context, cfg Config) (*Profile, error) {
 	return r, nil
 }
 
+// handlerAlone is how many µs the hello handler takes when nothing is around it.
+func (s *suite) handlerAlone() (float64, error) {
+	dir, err := s.folder("handler", map[string]string{"index.js": "functions/hello/index.js"})
+	if err != nil {
+		return 0, err
+	}
+	cmd := exec.CommandContext(s.ctx, s.cfg.Node, "-e", `const { handler } = require('./index.js');
+(async () => {
+  const n = 2e6;
+  for (let i = 0; i < n / 10; i++) await handler({}, {});
+  const begin = process.cpuUsage();
+  for (let i = 0; i < n; i++) await handler({}, {});
+  const { user, system } = process.cpuUsage(begin);
+  console.log((user + system) / n);
+})();`)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+}
+
 func (s *suite) profileCase(x contestant, connections int, pprof string) (ProfileCase, error) {
 	c := ProfileCase{Name: x.name, Connections: connections}
 	if _, err := s.turn(x, connections, 2*time.Second); err != nil { // V8 and the pools warm up
@@ -104,6 +132,8 @@ func (s *suite) profileCase(x contestant, connections int, pprof string) (Profil
 	if err != nil {
 		return c, err
 	}
+	pids := x.function()
+	_, kernel := cpuTimes(pids)
 	m, err := s.turn(x, connections, max(s.cfg.Duration, 2*time.Second))
 	if err != nil {
 		return c, err
@@ -115,6 +145,8 @@ func (s *suite) profileCase(x contestant, connections int, pprof string) (Profil
 	for i := range after {
 		c.Counts = append(c.Counts, Count{after[i].Name, (after[i].N - before[i].N) / float64(m.Requests)})
 	}
+	_, now := cpuTimes(pids)
+	c.KernelCPU = micros(now-kernel) / float64(m.Requests)
 	c.PerSecond, c.P50, c.CPU, c.FunctionCPU = m.PerSecond, m.P50, m.ServerCPU, m.FunctionCPU
 	samples, err := s.sample(x, connections, pprof)
 	if err != nil {

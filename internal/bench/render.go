@@ -27,7 +27,7 @@ func (r *Report) Table() string {
 	b.WriteString("\n")
 	if len(r.Contests) > 0 {
 		b.WriteString("\n")
-		fmt.Fprintln(w, "CONTEST\tREQ/S\tRATIO\tP50\tP99\tCPU/REQUEST\tFUNCTION\tERRORS\t")
+		fmt.Fprintln(w, "CONTEST\tREQ/S\tRATIO\tP50\tP99\tCPU/REQUEST\tBEHIND IT\tERRORS\t")
 	}
 	for _, c := range r.Contests {
 		for _, e := range c.Entries {
@@ -87,7 +87,7 @@ func (r *Report) Markdown() string {
 }
 
 func (c *Contest) markdown(b *strings.Builder) {
-	fmt.Fprintf(b, "\n| %s, c=%d | req/s | ratio to %s | p50 | p99 | CPU per request | of the function behind it | errors |\n|---|---|---|---|---|---|---|---|\n",
+	fmt.Fprintf(b, "\n| %s, c=%d | req/s | ratio to %s | p50 | p99 | CPU per request | of what is behind it | errors |\n|---|---|---|---|---|---|---|---|\n",
 		c.Title, c.Connections, c.Reference)
 	for _, e := range c.Entries {
 		function := "–"

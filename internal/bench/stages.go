@@ -185,7 +185,12 @@ func (r *Profile) Markdown() string {
 		row("**"+w[0]+"**: "+w[1], func(c *ProfileCase) string { return fmt.Sprintf("%.2f", c.Stages[i].Micros) })
 	}
 	row("Hearth's process", func(c *ProfileCase) string { return fmt.Sprintf("%.1f", c.CPU) })
-	row("**shim, handler**: the function's processes", func(c *ProfileCase) string { return fmt.Sprintf("%.1f", c.FunctionCPU) })
+	row("**shim**: frames in and out, the event, logs; Node's own", func(c *ProfileCase) string {
+		return fmt.Sprintf("%.2f", max(c.FunctionCPU-c.KernelCPU-r.Handler, 0))
+	})
+	row("in the kernel, for the function's processes: wake, read, write", func(c *ProfileCase) string { return fmt.Sprintf("%.2f", c.KernelCPU) })
+	row("**handler**, by itself in a loop", func(*ProfileCase) string { return fmt.Sprintf("%.2f", r.Handler) })
+	row("the function's processes", func(c *ProfileCase) string { return fmt.Sprintf("%.1f", c.FunctionCPU) })
 	row("requests per second", func(c *ProfileCase) string { return fmt.Sprintf("%.0f", c.PerSecond) })
 	row("p50 of a request, µs", func(c *ProfileCase) string { return fmt.Sprintf("%.0f", micros(c.P50)) })
 	b.WriteString("\n")

@@ -37,6 +37,7 @@ type app struct {
 	out, err *screen.Screen
 	http     *http.Client
 	endpoint string
+	cacert   string
 	format   string
 	// stdinTTY says that a person could be typing.
 	stdinTTY bool
@@ -144,6 +145,8 @@ func (a *app) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.endpoint, "endpoint", "",
 		"where the platform is: a URL or host:port (default $"+EnvEndpoint+", else http://"+DefaultListen+")")
+	flags.StringVar(&a.cacert, "cacert", "",
+		"`file` with certificates to trust beside this machine's own, in PEM, where the platform speaks TLS (default $"+EnvCACert+")")
 	flags.StringVarP(&a.format, "output", "o", formatAuto,
 		"auto, table, tsv or json; auto is a table on a terminal, tsv otherwise")
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp)))
@@ -176,7 +179,7 @@ func (a *app) commands() []*cobra.Command {
 	all := grouped(groupPlatform, a.upCommand(), a.statusCommand(), a.backupCommand(), a.restoreCommand())
 	all = append(all, grouped(groupFunctions, a.deployCommand(), a.runCommand(), a.invokeCommand(), a.eventCommand(), a.burstCommand(),
 		a.listCommand(), a.showCommand(), a.deleteCommand())...)
-	all = append(all, grouped(groupVersions, a.publishCommand(), a.versionsCommand(), a.aliasCommand(), a.rollbackCommand())...)
+	all = append(all, grouped(groupVersions, a.publishCommand(), a.versionsCommand(), a.aliasCommand(), a.rollbackCommand(), a.provisionCommand())...)
 	all = append(all, grouped(groupLook, a.logsCommand(), a.instancesCommand(), a.triggersCommand(), a.eventsCommand(),
 		a.eventStatusCommand(), a.deadLettersCommand())...)
 	return append(all, a.versionCommand(), a.manCommand())

@@ -60,7 +60,7 @@ func (r run) do(t *testing.T, args ...string) (stdout, stderr string, exit int) 
 // versions, aliases and asynchronous invocations also change things: testdata/versions
 // and testdata/async.
 func TestCommands(t *testing.T) {
-	for _, file := range []string{"commands", "versions", "async"} {
+	for _, file := range []string{"commands", "versions", "async", "provision"} {
 		t.Run(file, func(t *testing.T) { testCommands(t, "testdata/"+file) })
 	}
 }
@@ -108,13 +108,13 @@ func TestHTTPS(t *testing.T) {
 	p := httptest.NewServer(http.NotFoundHandler())
 	addr := strings.TrimPrefix(p.URL, "http://")
 	_, stderr, exit := run{endpoint: "https://" + addr}.do(t, "list")
-	want := "hearth: what answers at https://" + addr + " does not speak https. Hearth itself speaks http: write http://" + addr + "\n"
+	want := "hearth: what answers at https://" + addr + " does not speak https. Hearth does only with --tls-cert and --tls-key: write http://" + addr + "\n"
 	if stderr != want || exit != ExitPlatform {
 		t.Errorf("exit %d, %q; want %q", exit, stderr, want)
 	}
 	p.Close()
 	_, stderr, exit = run{endpoint: "https://" + addr}.do(t, "list")
-	want = "hearth: no Hearth at https://" + addr + " (connection refused). Hearth itself speaks http: write http://" + addr + "\n"
+	want = "hearth: no Hearth at https://" + addr + " (connection refused). Start it with: hearth up --listen " + addr + " --tls-cert FILE --tls-key FILE, or write http://" + addr + "\n"
 	if stderr != want || exit != ExitPlatform {
 		t.Errorf("exit %d, %q; want %q", exit, stderr, want)
 	}
@@ -277,7 +277,7 @@ func TestDeployFromFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{"description": "", "runtime": "nodejs", "handler": "index.handler", "dialect": "aws", "memoryMB": 128.0, "tmpMB": 512.0,
-		"model": "exclusive", "maxConcurrency": 10.0, "env": map[string]any{}, "timeout": "1m0s", "keepAlive": "0s"}
+		"model": "exclusive", "maxConcurrency": 10.0, "env": map[string]any{}, "timeout": "1m0s", "keepAlive": "0s", "freeze": true}
 	if !reflect.DeepEqual(sent, want) {
 		t.Errorf("a file describes a function completely:\ngot  %v\nwant %v", sent, want)
 	}
@@ -405,13 +405,14 @@ func TestUp(t *testing.T) {
 		return err
 	}}
 	stdout, stderr, exit := r.do(t, "up", "--listen", "127.0.0.1:0", "--data", "/tmp/x", "--memory", "512", "--cpu-quota",
-		"--allowed-host", "hearth.example.org", "--allowed-host", "[2001:db8::1]", "--pprof", "127.0.0.1:0")
+		"--tls-cert", "cert.pem", "--tls-key", "key.pem", "--allowed-host", "hearth.example.org", "--allowed-host", "[2001:db8::1]", "--pprof", "127.0.0.1:0")
 	if exit != 0 || stdout != "ready\n" {
 		t.Fatalf("exit %d, %q, %q", exit, stdout, stderr)
 	}
 	want := DefaultUpConfig(os.Getenv, 0)
 	want.Listen, want.DataDir, want.MemoryMB, want.CPUQuota = "127.0.0.1:0", "/tmp/x", 512, true
 	want.AllowedHosts, want.Pprof = []string{"hearth.example.org", "[2001:db8::1]"}, "127.0.0.1:0"
+	want.TLSCert, want.TLSKey = "cert.pem", "key.pem"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -420,7 +421,7 @@ func TestUp(t *testing.T) {
 		{"--memory", "5"}, {"--account", "12"}, {"--region", ""}, {"--sandbox-cidr", "10.0.0.0"}, {"--log-level", "loud"},
 		{"--queue-length", "0"}, {"--queue-timeout", "0s"}, {"--data", ""}, {"extra"},
 		{"--allowed-host", "https://hearth.example.org"}, {"--allowed-host", "hearth.example.org:443"}, {"--allowed-host", ""},
-		{"--pprof", "0.0.0.0:6060"}, {"--pprof", "6060"},
+		{"--tls-cert", "cert.pem"}, {"--tls-key", "key.pem"}, {"--pprof", "0.0.0.0:6060"}, {"--pprof", "6060"},
 	} {
 		if _, stderr, exit := r.do(t, append([]string{"up"}, args...)...); exit != ExitUsage || !strings.Contains(stderr, strings.TrimLeft(args[0], "-")) {
 			t.Errorf("%v: exit %d, %q", args, exit, stderr)

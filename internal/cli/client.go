@@ -41,6 +41,9 @@ func (a *app) client() (*client, error) {
 	if err != nil {
 		return nil, usagef("%s %q is not an address: write http://host:port or host:port", source, text)
 	}
+	if err := a.trust(); err != nil {
+		return nil, err
+	}
 	return &client{base: base, http: a.http, sign: signer(a.Getenv), now: a.now}, nil
 }
 

@@ -181,6 +181,9 @@ func (c *client) put(ctx context.Context, p *plan) (deployed, error) {
 	if p.Reserved != nil || p.fromFile {
 		body["reserved"] = p.Reserved // null takes it away
 	}
+	if p.Provisioned != nil || p.fromFile {
+		body["provisioned"] = p.Provisioned // likewise
+	}
 	if p.fromFile {
 		body["routes"] = append([]hearth.HTTPRoute{}, p.Routes...)
 		body["triggers"] = append([]hearth.Trigger{}, p.Triggers...)
@@ -250,6 +253,7 @@ func (p *plan) wire() map[string]any {
 	put(m, "env", c.Env)
 	put(m, "timeout", words(c.Timeout))
 	put(m, "keepAlive", words(c.KeepAlive))
+	put(m, "freeze", c.Freeze)
 	return m
 }
 
@@ -287,6 +291,7 @@ func fill(f *project.Function) {
 	def(&p.Timeout, c.Timeout)
 	def(&p.TmpMB, c.TmpMB)
 	def(&p.KeepAlive, c.KeepAlive)
+	def(&p.Freeze, !c.NoFreeze)
 	def(&p.Model, c.Model)
 	def(&p.MaxConcurrency, c.MaxConcurrency)
 	def(&p.Env, map[string]string{})

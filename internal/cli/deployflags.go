@@ -19,6 +19,8 @@ type deployFlags struct {
 	timeout, keepAlive       string
 	model, description       string
 	maxConcurrency, reserved int
+	provisioned              int
+	freeze                   bool
 	env, exclude, tags       []string
 	dialect, prefix, stage   string
 	service                  string
@@ -44,6 +46,8 @@ func (o *deployFlags) register(cmd *cobra.Command) {
 	f.StringArrayVar(&o.env, "env", nil, "an environment variable, `K=V`; may be repeated, adds to hearth.yml's")
 	f.StringVar(&o.description, "description", "", "what it is for, in a sentence")
 	f.IntVar(&o.reserved, "reserved", 0, "most `invocations` in flight at once, over all instances; 0 refuses all")
+	f.IntVar(&o.provisioned, "provisioned", 0, "`invocations` at once that instances are kept ready for; 0 keeps none")
+	f.BoolVar(&o.freeze, "freeze", true, "freeze idle instances; =false lets their timers go on")
 	f.StringArrayVar(&o.tags, "tag", nil, "a tag, `K=V`; may be repeated, adds to hearth.yml's")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "a `pattern` of files to leave out; may be repeated, adds to hearth.yml's")
 	must(cmd.RegisterFlagCompletionFunc("execution-model", cobra.FixedCompletions(
@@ -77,6 +81,15 @@ func (o *deployFlags) apply(f *project.Function, flags *pflag.FlagSet) error {
 			return usagef("--reserved %d must be 0 or more", o.reserved)
 		}
 		f.Reserved = &o.reserved
+	}
+	if given("provisioned") {
+		if o.provisioned < 0 {
+			return usagef("--provisioned %d must be 0 or more", o.provisioned)
+		}
+		f.Provisioned = &o.provisioned
+	}
+	if given("freeze") {
+		p.Freeze = &o.freeze
 	}
 	f.Exclude = append(slices.Clone(f.Exclude), o.exclude...)
 	if given("execution-model") {

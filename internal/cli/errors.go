@@ -157,7 +157,10 @@ func transportError(endpoint string, err error) error {
 	}
 	var notTLS tls.RecordHeaderError
 	if errors.As(err, &notTLS) || strings.Contains(err.Error(), "HTTP response to HTTPS client") {
-		return platformf("what answers at %s does not speak https. Hearth itself speaks http: write %s", endpoint, "http"+strings.TrimPrefix(endpoint, "https"))
+		return platformf("what answers at %s does not speak https. Hearth does only with --tls-cert and --tls-key: write %s", endpoint, "http"+strings.TrimPrefix(endpoint, "https"))
+	}
+	if why := distrust(err); why != "" {
+		return platformf("what answers at %s is not trusted: %s", endpoint, why)
 	}
 	way := "Name another with --endpoint or $" + EnvEndpoint + "."
 	if u, e := url.Parse(endpoint); e == nil && loopback(u.Hostname()) {
@@ -166,7 +169,7 @@ func transportError(endpoint string, err error) error {
 			way += " --listen " + u.Host
 		}
 		if u.Scheme == "https" {
-			way = "Hearth itself speaks http: write http://" + u.Host
+			way += " --tls-cert FILE --tls-key FILE, or write http://" + u.Host
 		}
 	}
 	var dns *net.DNSError

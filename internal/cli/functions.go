@@ -28,6 +28,8 @@ type function struct {
 	Async     *asyncDoc            `json:"async"`
 	Triggers  []hearth.Trigger     `json:"triggers"`
 	Routes    []hearth.HTTPRoute   `json:"routes,omitempty"`
+
+	Provisioned []hearth.ProvisionInfo `json:"provisioned,omitempty"`
 }
 
 // version is a function's code and configuration.
@@ -49,6 +51,7 @@ type config struct {
 	Timeout        span              `json:"timeout"`
 	TmpMB          int               `json:"tmpMB"`
 	KeepAlive      span              `json:"keepAlive"`
+	Freeze         *bool             `json:"freeze,omitempty"` // nil means true
 	Model          hearth.Model      `json:"model"`
 	MaxConcurrency int               `json:"maxConcurrency"`
 	Env            map[string]string `json:"env,omitempty"`

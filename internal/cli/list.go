@@ -100,6 +100,9 @@ func (a *app) describe(c *client, f *function) []field {
 	if k.Description != "" {
 		fields = append(fields, field{"description", screen.OneLine(k.Description)})
 	}
+	if k.Freeze != nil && !*k.Freeze {
+		fields = append(fields, field{"freeze", "no: idle instances go on"})
+	}
 	if f.Reserved != nil {
 		fields = append(fields, field{"reserved", fmt.Sprintf("%d in flight at most", *f.Reserved)})
 	}
@@ -111,6 +114,9 @@ func (a *app) describe(c *client, f *function) []field {
 	}
 	for i := range f.Aliases {
 		fields = append(fields, field{"alias " + f.Aliases[i].Name, routeWords(&f.Aliases[i].Route)})
+	}
+	for i := range f.Provisioned {
+		fields = append(fields, field{"provisioned " + f.Provisioned[i].Qualifier, provisionWords(&f.Provisioned[i])})
 	}
 	for i := range f.Triggers {
 		fields = append(fields, field{"trigger " + f.Triggers[i].Name, triggerWords(&f.Triggers[i])})
@@ -158,7 +164,8 @@ func (a *app) instancesCommand() *cobra.Command {
 		Long: `List the running instances: what they are doing, how many invocations they hold and
 have held, and what they reserve and use of the machine's memory.
 
-An instance with 3/10 in flight has room for seven invocations more.`,
+An instance with 3/10 in flight has room for seven invocations more. One that has been idle
+for a while is frozen: it uses no processor time, and the next invocation thaws it.`,
 		Example: `  hearth instances
   hearth instances hello -o json`,
 		Args:              atMostOne("function"),
@@ -202,11 +209,19 @@ func (c *client) instances(cmd *cobra.Command, function string) ([]hearth.Instan
 func (a *app) instanceTable(list []hearth.InstanceInfo) *screen.Table {
 	t := screen.NewTable("instance", "function", "state", ">in flight", ">served", ">reserved", ">used", ">peak", ">init", "isolation", "last used")
 	for _, i := range list {
-		t.Row(i.ID, i.Function, screen.Cell{Text: string(i.State), Style: stateStyle(i.State)},
+		t.Row(i.ID, i.Function, screen.Cell{Text: stateWords(&i), Style: stateStyle(i.State)},
 			fmt.Sprintf("%d/%d", i.InFlight, i.Slots), i.Invocations, screen.MB(i.MemoryMB), screen.MB(i.UsedMB),
 			screen.MB(i.PeakMB), screen.Duration(i.Init), i.Isolation, a.when(i.LastUsed))
 	}
 	return t
+}
+
+// stateWords is what an instance does, and whether it is kept for that.
+func stateWords(i *hearth.InstanceInfo) string {
+	if i.Provisioned {
+		return string(i.State) + ", provisioned"
+	}
+	return string(i.State)
 }
 
 func stateStyle(s hearth.State) screen.Style {
@@ -275,7 +290,7 @@ func (a *app) statusFields(c *client, s *hearth.Status) []field {
 	}
 	fields = append(fields,
 		field{"functions", fmt.Sprint(s.Functions)},
-		field{"instances", fmt.Sprint(s.Instances)},
+		field{"instances", instancesWords(s)},
 		field{"in flight", fmt.Sprintf("%d, and %d waiting", s.InFlight, s.Queued)},
 		field{"memory", fmt.Sprintf("%s reserved of %s; Hearth itself uses %s", screen.MB(s.ReservedMB), screen.MB(s.MemoryMB), screen.MB(s.ResidentMB))},
 		field{"invocations", fmt.Sprintf("%d: %d cold, %d failed", s.Invocations, s.ColdStarts, s.Failures)},
@@ -296,6 +311,13 @@ func (a *app) statusFields(c *client, s *hearth.Status) []field {
 		fields = append(fields, field{"warning", a.out.Paint(screen.Yellow, w)})
 	}
 	return fields
+}
+
+func instancesWords(s *hearth.Status) string {
+	if s.Frozen > 0 {
+		return fmt.Sprintf("%d, %d of them frozen", s.Instances, s.Frozen)
+	}
+	return fmt.Sprint(s.Instances)
 }
 
 // passThrough prints the platform's own JSON, which is the stable form.

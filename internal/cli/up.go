@@ -24,7 +24,11 @@ URLs stay open, but for those with AuthType AWS_IAM. Keys come from --access-key
 $HEARTH_ACCESS_KEYS (ID:SECRET, one per line or with commas between them) rather than from
 --access-key, which every user of this machine can read in the list of processes. The
 other commands sign with $HEARTH_ACCESS_KEY_ID and $HEARTH_SECRET_ACCESS_KEY, else with
-$AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY.`
+$AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY.
+
+With --tls-cert and --tls-key clients speak TLS, and nothing else. HTTP/1.1 and HTTP/2 are
+spoken either way. After renewing the files, send SIGHUP: connections to come get the new
+certificate, those that are open go on. The other commands trust what --cacert names.`
 
 const upExample = `  # on this machine only, data under /var/lib/hearth (root) or ~/.local/share/hearth
   hearth up
@@ -65,6 +69,8 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringArrayVar(&c.AllowedHosts, "allowed-host", nil, "another `name` that callers may call this platform by, such as a reverse proxy's (repeatable)")
 	f.StringArrayVar(&keys.flags, "access-key", nil, "an access key `ID:SECRET` of which callers need a signature (repeatable; others see it in ps, so rather use a file)")
 	f.StringVar(&keys.file, "access-keys-file", "", "`file` of such keys, one per line (or in $"+EnvAccessKeys+")")
+	f.StringVar(&c.TLSCert, "tls-cert", "", "`file` with the certificate to speak TLS with, in PEM, followed by those that vouch for it; read anew on SIGHUP")
+	f.StringVar(&c.TLSKey, "tls-key", "", "`file` with the key of that certificate, in PEM")
 	f.StringVar(&c.DataDir, "data", c.DataDir, "`folder` for functions, code and logs (default /var/lib/hearth as root, else $XDG_DATA_HOME/hearth or ~/.local/share/hearth)")
 	f.Lookup("data").DefValue = "" // help is the same for everybody
 	f.StringVar(&c.Isolation, "isolation", c.Isolation, "auto, runc or process")
@@ -73,6 +79,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.IntVar(&c.Prewarm, "prewarm", c.Prewarm, "`sandboxes` that wait per kind of function in use, so that cold starts are short; 0 = none")
 	f.IntVar(&c.QueueLength, "queue-length", c.QueueLength, "`invocations` of one function that may wait for a slot")
 	f.DurationVar(&c.QueueTimeout, "queue-timeout", c.QueueTimeout, "how long (a `duration`) an invocation may wait for a slot")
+	f.DurationVar(&c.FreezeAfter, "freeze-after", c.FreezeAfter, "how long (a `duration`) an instance is idle before it is frozen; 0 = never")
 	f.StringVar(&c.Region, "region", c.Region, "region `name` for ARNs and AWS_REGION")
 	f.StringVar(&c.Account, "account", c.Account, "account `number` for ARNs")
 	f.StringVar(&c.SandboxCIDR, "sandbox-cidr", c.SandboxCIDR, "IPv4 `range` for sandboxes, when the usual one is taken")

@@ -40,10 +40,13 @@ type UpConfig struct {
 	AllowedHosts []string
 	// AccessKeys are those of which the API wants signatures; none = it wants none.
 	AccessKeys []sigv4.Key
-	DataDir    string // metadata, code and logs; made if missing
-	Isolation  string // IsolationAuto, IsolationRunc or IsolationProcess
-	MemoryMB   int    // MiB that instances may reserve together; 0 = most of the machine
-	CPUQuota   bool   // cap instances at their processor share even when others are idle
+	// TLSCert and TLSKey name files of PEM: the platform's certificate, with those that
+	// vouch for it, and its key. Both or neither.
+	TLSCert, TLSKey string
+	DataDir         string // metadata, code and logs; made if missing
+	Isolation       string // IsolationAuto, IsolationRunc or IsolationProcess
+	MemoryMB        int    // MiB that instances may reserve together; 0 = most of the machine
+	CPUQuota        bool   // cap instances at their processor share even when others are idle
 	// Prewarm is how many sandboxes wait, with interpreter and shim running, per kind of
 	// function that is in use; 0 = none.
 	Prewarm int
@@ -51,9 +54,11 @@ type UpConfig struct {
 	// QueueTimeout how long. Past either the caller is refused (429 or 503).
 	QueueLength  int
 	QueueTimeout time.Duration
-	Region       string // appears in ARNs and in the functions' environment
-	Account      string // likewise: twelve digits
-	LogLevel     string // debug, info, warn or error: the platform's own log
+	// FreezeAfter is how long an instance is idle before it is frozen; 0 = never.
+	FreezeAfter time.Duration
+	Region      string // appears in ARNs and in the functions' environment
+	Account     string // likewise: twelve digits
+	LogLevel    string // debug, info, warn or error: the platform's own log
 	// SandboxCIDR is the IPv4 range that sandboxes get their addresses from; empty
 	// leaves the choice to the driver.
 	SandboxCIDR string
@@ -74,6 +79,7 @@ func DefaultUpConfig(getenv func(string) string, uid int) UpConfig {
 		Prewarm:      defaultPrewarm,
 		QueueLength:  1000,
 		QueueTimeout: 30 * time.Second,
+		FreezeAfter:  hearth.DefaultFreezeAfter,
 		Region:       hearth.DefaultRegion,
 		Account:      hearth.DefaultAccount,
 		LogLevel:     "info",
@@ -115,6 +121,9 @@ func (c *UpConfig) Validate() error {
 			return fmt.Errorf("--nats-listen is for the built-in NATS; with --nats, publish to the server that it names")
 		}
 	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return fmt.Errorf("--tls-cert and --tls-key go together: the one is the platform's certificate, the other that certificate's key")
+	}
 	if c.DataDir == "" {
 		return fmt.Errorf("--data must name a folder")
 	}
@@ -137,6 +146,9 @@ func (c *UpConfig) Validate() error {
 	}
 	if c.QueueTimeout <= 0 {
 		return fmt.Errorf("--queue-timeout %s must be more than nothing", c.QueueTimeout)
+	}
+	if c.FreezeAfter < 0 || c.FreezeAfter > 0 && c.FreezeAfter < hearth.MinFreezeAfter {
+		return fmt.Errorf("--freeze-after %s must be 0 (never), or %s or more", c.FreezeAfter, hearth.MinFreezeAfter)
 	}
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("--account %q is not twelve digits", c.Account)

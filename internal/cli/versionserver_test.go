@@ -30,6 +30,33 @@ func (p *testPlatform) handleVersions(mux *http.ServeMux) {
 	mux.HandleFunc("PUT "+lambda+"/aliases/{alias}", p.withVersions(p.setAlias))
 	mux.HandleFunc("DELETE "+lambda+"/aliases/{alias}", p.withVersions(p.deleteAlias))
 	mux.HandleFunc("POST /hearth/v1/functions/{name}/aliases/{alias}/rollback", p.withVersions(p.rollback))
+	mux.HandleFunc("GET /hearth/v1/functions/{name}/provisioned", p.withVersions(p.provisioned))
+	mux.HandleFunc("PUT /hearth/v1/functions/{name}/provisioned", p.withVersions(p.provision))
+}
+
+func (p *testPlatform) provisioned(w http.ResponseWriter, r *http.Request, _ *publishedFunction) {
+	answerJSON(w, http.StatusOK, provisionList{p.functions[r.PathValue("name")].Provisioned})
+}
+
+// provision has all but one ready.
+func (p *testPlatform) provision(w http.ResponseWriter, r *http.Request, pub *publishedFunction) {
+	var in struct {
+		Qualifier  string
+		Executions int
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		refuse(w, http.StatusBadRequest, hearth.ErrInvalid, err.Error())
+		return
+	}
+	f := p.functions[r.PathValue("name")]
+	info := hearth.ProvisionInfo{Allocated: in.Executions, Available: in.Executions - 1, Status: hearth.ProvisionInProgress}
+	info.Qualifier, info.Executions, info.LastModified = cmp.Or(in.Qualifier, hearth.Latest), in.Executions, noon
+	f.Provisioned = slices.DeleteFunc(slices.Clone(f.Provisioned), func(p hearth.ProvisionInfo) bool { return p.Qualifier == info.Qualifier })
+	if in.Executions > 0 {
+		f.Provisioned = append(f.Provisioned, info)
+	}
+	p.functions[f.Name] = f
+	p.provisioned(w, r, pub)
 }
 
 // withVersions answers 404 for functions that there are not.

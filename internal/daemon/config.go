@@ -27,23 +27,26 @@ type Config struct {
 	Listen       string
 	AllowedHosts []string    // names by which the platform may be called, beside this machine's own
 	AccessKeys   []sigv4.Key // of which the API wants signatures; none = it wants no signatures
-	DataDir      string
-	Isolation    string
-	MemoryMB     int // that instances may reserve; 0 = most of the machine
-	CPUQuota     bool
-	Prewarm      int // sandboxes that wait per kind of function in use; 0 = none
-	QueueLength  int
-	QueueTimeout time.Duration
-	FreezeAfter  time.Duration // how long instances are idle before they are frozen; 0 = never
-	Region       string
-	Account      string
-	SandboxCIDR  string
-	Node, Python string // paths of interpreters; "" = look for them
-	NATSURL      string // "" = embedded
-	NATSListen   string // where the embedded one takes people's messages; "" = nowhere
-	Version      string // of Hearth, for people
-	DrainTimeout time.Duration
-	Log          *slog.Logger
+	// TLSCert and TLSKey are files of PEM: the certificate, with those that vouch for it,
+	// and its key. Both or neither; "" = no TLS.
+	TLSCert, TLSKey string
+	DataDir         string
+	Isolation       string
+	MemoryMB        int // that instances may reserve; 0 = most of the machine
+	CPUQuota        bool
+	Prewarm         int // sandboxes that wait per kind of function in use; 0 = none
+	QueueLength     int
+	QueueTimeout    time.Duration
+	FreezeAfter     time.Duration // how long instances are idle before they are frozen; 0 = never
+	Region          string
+	Account         string
+	SandboxCIDR     string
+	Node, Python    string // paths of interpreters; "" = look for them
+	NATSURL         string // "" = embedded
+	NATSListen      string // where the embedded one takes people's messages; "" = nowhere
+	Version         string // of Hearth, for people
+	DrainTimeout    time.Duration
+	Log             *slog.Logger
 }
 
 func (c Config) complete() (Config, error) {

@@ -35,22 +35,23 @@ type Platform struct {
 	runtimes []rootfs.Runtime
 	warnings []string
 
-	listener net.Listener
-	loops    *loop.Group
-	store    *store.Store
-	registry *registry.Registry
-	cache    *code.Cache
-	logs     *logs.Logs
-	events   *events.Ring
-	driver   sandbox.Driver
-	worker   *worker.Worker
-	invoke   *invoke.Service
-	async    *async.Service
-	bus      *store.Bus
-	subjects *subject.Service
-	triggers triggers
-	backups  *backups
-	server   *api.Server
+	listener    net.Listener
+	certificate *certificate // nil: no TLS
+	loops       *loop.Group
+	store       *store.Store
+	registry    *registry.Registry
+	cache       *code.Cache
+	logs        *logs.Logs
+	events      *events.Ring
+	driver      sandbox.Driver
+	worker      *worker.Worker
+	invoke      *invoke.Service
+	async       *async.Service
+	bus         *store.Bus
+	subjects    *subject.Service
+	triggers    triggers
+	backups     *backups
+	server      *api.Server
 
 	// stops undoes what has been started, last first.
 	stops  []stop
@@ -104,6 +105,11 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 // listen comes first: a port in use is the most common mistake, and costs nothing to
 // find out.
 func (p *Platform) listen(ctx context.Context) error {
+	certificate, err := loadCertificate(p.cfg.TLSCert, p.cfg.TLSKey)
+	if err != nil {
+		return err
+	}
+	p.certificate = certificate
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", p.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w; choose another address with --listen", p.cfg.Listen, err)
@@ -166,6 +172,9 @@ func (p *Platform) openSandboxes(ctx context.Context) error {
 	}
 	p.driver = driver
 	p.warnings = slices.Concat(p.cfg.cautions(p.listener.Addr(), machineMB()), warnings, driver.Isolation().Missing())
+	if words := p.certificate.caution(time.Now()); words != "" {
+		p.warnings = append(p.warnings, words)
+	}
 	p.onStop("sandboxes", func(context.Context) error { return driver.Close() })
 	if !driver.Isolation().FileSystem && !loopback(p.listener.Addr()) {
 		return fmt.Errorf("isolation %q is refused on %s: functions would run as plain processes for whoever can reach it. "+
@@ -254,7 +263,7 @@ func (p *Platform) deployed() iter.Seq[*hearth.Version] {
 func (p *Platform) serve(context.Context) error {
 	p.server = api.New(api.Config{Loops: p.loops, Region: p.cfg.Region, Account: p.cfg.Account,
 		CheckHost: p.cfg.checksHost(p.listener.Addr()), AllowedHosts: p.cfg.AllowedHosts, AccessKeys: p.cfg.AccessKeys,
-		AccountLimit: invoke.DefaultAccountLimit, Log: p.cfg.Log}, api.Deps{
+		TLS: p.certificate.config(), AccountLimit: invoke.DefaultAccountLimit, Log: p.cfg.Log}, api.Deps{
 		Functions: p.registry, Invoker: p.invoke, Async: p.async, Platform: p, Logs: p.logs, Events: p.events, Backups: p.backups,
 		Triggers: p.triggers,
 	})
@@ -271,6 +280,9 @@ func (p *Platform) serve(context.Context) error {
 
 // Addr is where the platform listens.
 func (p *Platform) Addr() net.Addr { return p.listener.Addr() }
+
+// BusAddr is where the built-in NATS takes messages for triggers; nil if it does not.
+func (p *Platform) BusAddr() net.Addr { return p.bus.Addr() }
 
 // Wait blocks until ctx ends or the server fails by itself.
 func (p *Platform) Wait(ctx context.Context) error {

@@ -33,6 +33,9 @@ const (
 	MaxMaxConcurrency     = 1000
 	DefaultKeepAlive      = 15 * time.Minute // seed 004, II.D
 	MaxKeepAlive          = 24 * time.Hour
+	// DefaultFreezeAfter is how long an instance is idle before it is frozen: long
+	// enough for what a handler leaves behind it, and for traffic never to meet it.
+	DefaultFreezeAfter    = 5 * time.Second
 	MaxEnvBytes           = 4096
 	MaxZipBytes           = 52_428_800
 	MaxUnzippedBytes      = 262_144_000

@@ -16,6 +16,8 @@ const (
 	MaxHandlerLen     = 128
 	MaxDescriptionLen = 256
 	MinKeepAlive      = time.Second
+	// MinFreezeAfter keeps what comes in quick succession from being frozen in between.
+	MinFreezeAfter = 100 * time.Millisecond
 	// MaxCapacityProviderLen is in bytes (Lambda API).
 	MaxCapacityProviderLen = 140
 	// NoKeepAlive as a Config's KeepAlive ends an instance as soon as it is idle.

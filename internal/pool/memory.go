@@ -25,10 +25,11 @@ type Reservation struct {
 
 // Reserve holds the memory that one more instance of g needs. If too little is free
 // it evicts idle instances of other groups, least recently used first, but only if
-// that is enough. Provisioned ones go last, and only for invocations that wait. The caller must destroy the victims before it uses the memory: what
-// it takes of theirs passes to the new reservation, so that never more is reserved
-// than there is. Their own reservations must be released as usual. A victim may
-// already be under destruction; then the caller has to wait for that.
+// that is enough. Provisioned ones go last, and only for invocations that wait. The
+// caller must destroy the victims before it uses the memory: what it takes of theirs
+// passes to the new reservation, so that never more is reserved than there is. Their
+// own reservations must be released as usual. A victim may already be under
+// destruction; then the caller has to wait for that.
 //
 // Errors: ErrClosed, or a *hearth.Error with ErrCapacity, with ErrNeverFits in its
 // chain if waiting would be in vain.

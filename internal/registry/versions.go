@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -67,7 +68,7 @@ func (r *Registry) publish(ctx context.Context, f *hearth.Function, description 
 	last := f.Published
 	if last == 0 {
 		var err error
-		if last, err = r.lastOf(ctx, f.Name); err != nil {
+		if last, err = r.lastOf(ctx, f); err != nil {
 			return false, err
 		}
 	}
@@ -86,7 +87,7 @@ func (r *Registry) publish(ctx context.Context, f *hearth.Function, description 
 	}
 	f.Versions = append(slices.Clone(f.Versions), &v)
 	f.Published = last + 1
-	return true, nil
+	return true, r.reached(ctx, f)
 }
 
 // DeleteVersion removes a published version with its provisioned concurrency and,
@@ -111,9 +112,10 @@ func (r *Registry) DeleteVersion(ctx context.Context, name, number string) error
 	return err
 }
 
-// retire notes, before a function is deleted, which number its versions have reached:
-// a function of the same name that is made later goes on from there. It returns the
-// function, nil if its record cannot be read, and the record's revision.
+// retire sees to it, before a function is deleted, that the number is known which its
+// versions have reached: a function of the same name that is made later goes on from
+// there. It returns the function, nil if its record cannot be read, and the record's
+// revision.
 func (r *Registry) retire(ctx context.Context, name string) (*hearth.Function, uint64, error) {
 	e, err := r.table.Get(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
@@ -126,31 +128,70 @@ func (r *Registry) retire(ctx context.Context, name string) (*hearth.Function, u
 	if err != nil {
 		return nil, e.Revision, nil // deleting it is the way out
 	}
-	if f.Published > 0 {
-		_, err := r.last.Put(ctx, name, []byte(strconv.Itoa(f.Published)))
-		if errors.Is(err, store.ErrFull) { // then deleting functions is the way out
+	if f.Published > 0 { // noted when it was published, unless that was long ago
+		switch err := r.reached(ctx, f); {
+		case errors.Is(err, store.ErrFull): // then deleting functions is the way out
 			r.cfg.Logger.Warn("registry: the disk is full: a new function of this name will count its versions from 1 again", "function", name)
-		} else if err != nil {
-			return nil, 0, storeError(err, "delete function "+name)
+		case err != nil:
+			return nil, 0, err
 		}
 	}
 	return f, e.Revision, nil
 }
 
-// lastOf is the number that the versions of deleted functions of this name have
-// reached. The function must exist when it is asked for, so that no deletion of an
-// earlier one can still be under way.
-func (r *Registry) lastOf(ctx context.Context, name string) (int, error) {
+// reach is what is kept of a name's version numbers beside the function's record, which
+// may be unreadable when the function is deleted.
+type reach struct {
+	Number  int   `json:"n"`    // the last one
+	Base    int   `json:"base"` // that of earlier functions of the name
+	Created int64 `json:"of"`   // when the last function of the name was; Unix nanoseconds
+}
+
+// reachOf reads it; nothing is the zero reach. Earlier it was the number alone.
+func (r *Registry) reachOf(ctx context.Context, name string) (at reach, err error) {
 	e, err := r.last.Get(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
-		return 0, nil
+		return at, nil
 	}
 	if err != nil {
-		return 0, storeError(err, "publish function "+name)
+		return at, storeError(err, "publish function "+name)
 	}
-	n, err := strconv.Atoi(string(e.Value))
+	if at.Number, err = strconv.Atoi(string(e.Value)); err == nil {
+		return at, nil
+	}
+	if err := json.Unmarshal(e.Value, &at); err != nil {
+		return at, hearth.Errorf(hearth.ErrInternal, "Cannot publish function %s: the number of its last version cannot be read.", name).WithCause(err)
+	}
+	return at, nil
+}
+
+// reached notes which number the versions of f have reached, before its record says so:
+// when f is deleted the disk may be full, or the record unreadable.
+func (r *Registry) reached(ctx context.Context, f *hearth.Function) error {
+	at, err := r.reachOf(ctx, f.Name)
 	if err != nil {
-		return 0, hearth.Errorf(hearth.ErrInternal, "Cannot publish function %s: the number of its last version cannot be read.", name).WithCause(err)
+		return err
 	}
-	return n, nil
+	next := reach{Number: f.Published, Base: at.Number, Created: f.Created.UnixNano()}
+	if at.Created == next.Created {
+		if next.Base = at.Base; at.Number >= next.Number {
+			return nil
+		}
+	}
+	text, err := json.Marshal(next)
+	if err == nil {
+		_, err = r.last.Put(ctx, f.Name, text)
+	}
+	return storeError(err, "publish function "+f.Name)
+}
+
+// lastOf is the number that the versions of deleted functions of f's name have reached.
+// f must exist when it is asked for, so that no deletion of an earlier one can still be
+// under way.
+func (r *Registry) lastOf(ctx context.Context, f *hearth.Function) (int, error) {
+	at, err := r.reachOf(ctx, f.Name)
+	if at.Created == f.Created.UnixNano() {
+		return at.Base, err
+	}
+	return at.Number, err
 }

@@ -450,3 +450,39 @@ func TestRecordHasRoom(t *testing.T) {
 		t.Errorf("version 2: %+v", v)
 	}
 }
+
+// TestNumbersGoOn: a function that is made anew counts its versions on from those of the
+// one before, also when that one's record could not be read, or nothing could be written
+// when it was deleted; and a publication that fails leaves no gap.
+func TestNumbersGoOn(t *testing.T) {
+	n := startNode(t)
+	n.create("f", "one")
+	if v := n.publish("f"); v.Number != "1" {
+		t.Fatal(v.Number)
+	}
+	if _, err := n.table.Update(testContext(t), "f", []byte(`{"name":`), revisionOf(t, n, "f")); err != nil {
+		t.Fatal(err)
+	}
+	n.restart()
+	n.delete("f")
+	n.create("f", "two")
+	f, err := n.Get("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := f.Clone() // a publication whose record was not written
+	if _, err := n.Registry.publish(testContext(t), tried, nil); err != nil {
+		t.Fatal(err)
+	}
+	if v := n.publish("f"); v.Number != "2" {
+		t.Errorf("%s after an unreadable record, want 2", v.Number)
+	}
+	n.delete("f")
+	if _, err := n.last.Put(testContext(t), "f", []byte("7")); err != nil { // as it was written earlier
+		t.Fatal(err)
+	}
+	n.create("f", "three")
+	if v := n.publish("f"); v.Number != "8" {
+		t.Errorf("%s after 7", v.Number)
+	}
+}

@@ -40,6 +40,10 @@ type BusConfig struct {
 type Bus struct {
 	cfg BusConfig
 
+	// changes is held while a stream or consumer is changed: the engine (2.15) has a data
+	// race between the change of a stream and the making of its consumers.
+	changes sync.Mutex
+
 	mu     sync.Mutex
 	srv    *server.Server
 	nc     *nats.Conn

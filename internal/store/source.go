@@ -66,6 +66,8 @@ func (s *Source) configure(ctx context.Context, lease time.Duration) error {
 	if s.cfg.FromStart {
 		policy = jetstream.DeliverAllPolicy
 	}
+	s.bus.changes.Lock()
+	defer s.bus.changes.Unlock()
 	c, err := s.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable:       s.cfg.Name,
 		Description:   "a trigger of Hearth",
@@ -109,6 +111,8 @@ func (b *Bus) DropSource(ctx context.Context, stream, name string) error {
 	if err != nil {
 		return err
 	}
+	b.changes.Lock()
+	defer b.changes.Unlock()
 	err = js.DeleteConsumer(ctx, stream, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil

@@ -4,7 +4,9 @@
 // the connection both are one code path.
 //
 // A write that has returned is on disk: the embedded server syncs every write before
-// it acknowledges it. So neither kill -9 nor a power cut loses anything acknowledged.
+// it acknowledges it. So neither kill -9 nor a power cut loses anything acknowledged. An
+// external server does so if it is configured to (sync_interval: always), which nobody
+// can ask it: Open warns.
 package store
 
 import (
@@ -139,6 +141,11 @@ func (s *Store) connect(ctx context.Context) error {
 		return fmt.Errorf("store: %s does not offer JetStream: %w", s.where(), err)
 	}
 	s.nc, s.js = nc, js
+	if s.srv == nil {
+		// No client can ask a server for this setting.
+		s.cfg.Logger.Warn("store: an external NATS by itself syncs to disk every two minutes, and a power cut loses what it acknowledged since: "+
+			"set sync_interval: always in the jetstream block of its configuration; then this warning can be ignored", "nats", redact(s.cfg.URL))
+	}
 	return nil
 }
 

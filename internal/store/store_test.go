@@ -248,3 +248,21 @@ func residentKB() (kb int) {
 	}
 	return 0
 }
+
+// TestExternalEngineIsWarnedOf: nobody can ask a server whether it syncs, so a person is
+// told what to set; with the embedded engine there is nothing to tell.
+func TestExternalEngineIsWarnedOf(t *testing.T) {
+	c := startCluster(t)
+	for _, cfg := range []Config{{URL: c.srv.ClientURL()}, {Dir: t.TempDir()}} {
+		var said bytes.Buffer
+		cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+		s, err := Open(testContext(t), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeNow(t, s)
+		if warned := strings.Contains(said.String(), "sync_interval: always"); warned != (cfg.URL != "") {
+			t.Errorf("%+v: %s", cfg, said.String())
+		}
+	}
+}

@@ -28,6 +28,8 @@ func (b *Bus) Keep(ctx context.Context, subjects []string) error {
 	if err != nil {
 		return err
 	}
+	b.changes.Lock()
+	defer b.changes.Unlock()
 	if len(subjects) == 0 {
 		if err := js.DeleteStream(ctx, SubjectsStream); !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return wrap(err, "store: remove the stream of plain subjects")

@@ -190,6 +190,7 @@ func (w *Worker) adopt(ctx context.Context, inst *instance, codeDir string) sand
 	err := b.sb.Specialise(ctx, sandbox.Assignment{
 		CodeDir: codeDir, MemoryMB: c.MemoryMB, CPUs: float64(c.MemoryMB) / hearth.MBPerCPU, TmpMB: c.TmpMB,
 	})
+	inst.watch.lap("sandbox")
 	if err == nil {
 		return b.sb
 	}

@@ -32,9 +32,9 @@ type Prewarming struct {
 const (
 	// budgetPart is the part of the node's memory that waiting sandboxes may use.
 	budgetPart = 8
-	// firstGuessMB is what a waiting sandbox is taken to use before one was measured:
-	// an interpreter of 40 to 45 MB.
-	firstGuessMB = 48
+	// firstGuessMB is what a waiting sandbox is taken to use before one was measured. Node
+	// uses 7 MB and Python 4, for most of an interpreter is its file, which all share.
+	firstGuessMB = 16
 	// measureEvery is how old the charge of a waiting sandbox may be.
 	measureEvery = 5 * time.Second
 )
@@ -49,7 +49,7 @@ type blanks struct {
 
 	mu      sync.Mutex
 	policy  *policy.Prewarm
-	waiting map[policy.Kind][]*blank // the youngest is last, and goes first
+	waiting map[policy.Kind][]*blank // the oldest, which has surely loaded all, is first
 	sizes   map[policy.Kind]int      // MiB that one uses, as last seen
 	changed bool                     // which functions are deployed
 	known   map[string]bool          // those that were, by version ID; run's alone
@@ -125,8 +125,8 @@ func (b *blanks) take(v *hearth.Version) *blank {
 	defer b.poke()
 	b.policy.Wanted(time.Now(), kind)
 	list := b.waiting[kind]
-	for i := len(list) - 1; i >= 0; i-- {
-		if one := list[i]; !one.ended() {
+	for i, one := range list {
+		if !one.ended() {
 			b.waiting[kind] = slices.Delete(slices.Clone(list), i, i+1)
 			return one
 		}
@@ -162,6 +162,20 @@ func (b *blanks) shed(mb int) {
 	}
 }
 
+// sacrifice destroys one sandbox that waits, and has no other made soon: the disk is
+// full. It returns false if none waits.
+func (b *blanks) sacrifice() bool {
+	one := b.pick()
+	if one == nil {
+		return false
+	}
+	b.mu.Lock()
+	b.policy.Failed(time.Now())
+	b.mu.Unlock()
+	b.remove(one)
+	return true
+}
+
 // pick takes one sandbox out of those that wait, of the kind that has most; nil if none
 // does.
 func (b *blanks) pick() (one *blank) {
@@ -176,14 +190,15 @@ func (b *blanks) pick() (one *blank) {
 	return b.popLocked(most)
 }
 
-// popLocked takes out the one that has waited longest.
+// popLocked takes out the youngest.
 func (b *blanks) popLocked(kind policy.Kind) (one *blank) {
 	list := b.waiting[kind]
 	if len(list) == 0 {
 		return nil
 	}
-	b.waiting[kind] = slices.Delete(slices.Clone(list), 0, 1)
-	return list[0]
+	last := len(list) - 1
+	b.waiting[kind] = slices.Clone(list[:last])
+	return list[last]
 }
 
 func (b *blanks) remove(one *blank) {
@@ -323,6 +338,8 @@ func (b *blanks) make(ctx context.Context, kind policy.Kind) {
 	switch {
 	case errors.Is(err, sandbox.ErrNoBlanks):
 		b.w.cfg.Log.Info("no sandboxes are prewarmed", "why", err)
+	case hearth.CodeOf(err) == hearth.ErrCapacity: // the disk has no room for another /tmp
+		b.w.cfg.Log.Debug("no more sandboxes are prewarmed", "why", err)
 	case err != nil && ctx.Err() == nil:
 		b.w.cfg.Log.Warn("a sandbox could not be prewarmed", "language", kind.Language, "err", err)
 	}

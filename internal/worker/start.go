@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -249,7 +248,7 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 }
 
 // newSandbox makes a sandbox from nothing. If there is no room for it on the disk, those
-// that wait for functions go, and it tries again.
+// that wait for functions go, one after the other, until there is.
 func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, interpreter, codeDir string) (sandbox.Sandbox, error) {
 	w.starts <- struct{}{} // making a sandbox keeps processors busy
 	defer func() { <-w.starts }()
@@ -266,11 +265,11 @@ func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, inter
 		TmpMB:    v.Config.TmpMB,
 	}
 	sb, err := w.cfg.Driver.Start(ctx, spec)
-	if hearth.CodeOf(err) == hearth.ErrCapacity {
-		w.blanks.shed(math.MaxInt)
+	for hearth.CodeOf(err) == hearth.ErrCapacity && w.blanks.sacrifice() {
 		sb, err = w.cfg.Driver.Start(ctx, spec)
 	}
 	if err == nil {
+		inst.watch.lap("sandbox")
 		w.letStart(ctx, sb)
 	}
 	return sb, err
@@ -310,7 +309,7 @@ func (w *Worker) initialise(ctx context.Context, inst *instance, limit time.Dura
 	if _, err := inst.conn.Hello(ctx); err != nil {
 		return w.initFailed(inst, err)
 	}
-	inst.watch.lap("shim")
+	inst.watch.lap("interpreter")
 	v, seen := inst.version, place{code: inst.sb.CodeDir(), shim: w.inside("").shim, tmp: inst.sb.TmpDir()}
 	env := w.environment(v, inst.id, inst.stream, seen)
 	if inst.pooled.Provisioned() {

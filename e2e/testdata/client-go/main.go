@@ -28,6 +28,7 @@ func main() {
 	c := client(id, os.Getenv("AWS_SECRET_ACCESS_KEY"))
 	prepare(ctx, c, zip)
 	invoke(ctx, c)
+	configure(ctx, c)
 	listAndDelete(ctx, c, zip)
 	refused(ctx, client("NOBODY", "x"), "UnrecognizedClientException")
 	refused(ctx, client(id, "x"), "InvalidSignatureException")
@@ -81,6 +82,37 @@ func invoke(ctx context.Context, c *lambda.Client) {
 	want(out.StatusCode == 204, "dry run", out.StatusCode)
 	out = call(lambda.InvokeInput{Payload: []byte(`{"fail":true}`)})
 	want(aws.ToString(out.FunctionError) == "Unhandled" && strings.Contains(string(out.Payload), "RangeError"), "failure", string(out.Payload))
+}
+
+// configure sets what happens to events, and provisions a version.
+func configure(ctx context.Context, c *lambda.Client) {
+	name := aws.String("sdk")
+	_, err := c.PutFunctionEventInvokeConfig(ctx, &lambda.PutFunctionEventInvokeConfigInput{FunctionName: name, MaximumRetryAttempts: aws.Int32(1)})
+	check(err)
+	rule, err := c.GetFunctionEventInvokeConfig(ctx, &lambda.GetFunctionEventInvokeConfigInput{FunctionName: name})
+	check(err)
+	want(aws.ToInt32(rule.MaximumRetryAttempts) == 1, "event invoke config", rule)
+	_, err = c.DeleteFunctionEventInvokeConfig(ctx, &lambda.DeleteFunctionEventInvokeConfigInput{FunctionName: name})
+	check(err)
+	version, err := c.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: name})
+	check(err)
+	put, err := c.PutProvisionedConcurrencyConfig(ctx, &lambda.PutProvisionedConcurrencyConfigInput{
+		FunctionName: name, Qualifier: version.Version, ProvisionedConcurrentExecutions: aws.Int32(1)})
+	check(err)
+	want(put.Status == types.ProvisionedConcurrencyStatusEnumInProgress, "provisioned", put.Status)
+	get := &lambda.GetProvisionedConcurrencyConfigInput{FunctionName: name, Qualifier: version.Version}
+	state, err := c.GetProvisionedConcurrencyConfig(ctx, get)
+	for i := 0; i < 100 && err == nil && state.Status != types.ProvisionedConcurrencyStatusEnumReady; i++ {
+		time.Sleep(100 * time.Millisecond)
+		state, err = c.GetProvisionedConcurrencyConfig(ctx, get)
+	}
+	check(err)
+	want(aws.ToInt32(state.AvailableProvisionedConcurrentExecutions) == 1, "provisioned", state)
+	_, err = c.DeleteProvisionedConcurrencyConfig(ctx, &lambda.DeleteProvisionedConcurrencyConfigInput{FunctionName: name, Qualifier: version.Version})
+	check(err)
+	var gone *types.ProvisionedConcurrencyConfigNotFoundException
+	_, err = c.GetProvisionedConcurrencyConfig(ctx, get)
+	want(errors.As(err, &gone), "provisioned still", err)
 }
 
 func listAndDelete(ctx context.Context, c *lambda.Client, zip []byte) {

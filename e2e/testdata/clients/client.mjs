@@ -37,6 +37,28 @@ let streamed = "";
 for await (const part of answer.EventStream) streamed += part.PayloadChunk ? text(part.PayloadChunk.Payload) : "";
 assert.deepEqual(JSON.parse(streamed).event, { b: 2 });
 
+assert.equal((await client.send(new sdk.InvokeCommand({ FunctionName, InvocationType: "Event" }))).StatusCode, 202);
+
+await client.send(new sdk.PutFunctionEventInvokeConfigCommand({ FunctionName, MaximumRetryAttempts: 1 }));
+await client.send(new sdk.UpdateFunctionEventInvokeConfigCommand({ FunctionName, MaximumEventAgeInSeconds: 60 }));
+const rules = (await client.send(new sdk.ListFunctionEventInvokeConfigsCommand({ FunctionName }))).FunctionEventInvokeConfigs;
+assert.deepEqual(rules.map((r) => [r.MaximumRetryAttempts, r.MaximumEventAgeInSeconds]), [[1, 60]]);
+await client.send(new sdk.DeleteFunctionEventInvokeConfigCommand({ FunctionName }));
+await assert.rejects(client.send(new sdk.GetFunctionEventInvokeConfigCommand({ FunctionName })), sdk.ResourceNotFoundException);
+
+const Qualifier = (await client.send(new sdk.PublishVersionCommand({ FunctionName }))).Version;
+await sdk.waitUntilPublishedVersionActive(waiter, { FunctionName, Qualifier });
+const promise = { FunctionName, Qualifier };
+assert.equal((await client.send(new sdk.PutProvisionedConcurrencyConfigCommand({ ...promise, ProvisionedConcurrentExecutions: 1 }))).Status, "IN_PROGRESS");
+let state;
+for (let i = 0; i < 100 && state?.Status !== "READY"; i++) {
+  await new Promise((ok) => setTimeout(ok, 100));
+  state = await client.send(new sdk.GetProvisionedConcurrencyConfigCommand(promise));
+}
+assert.equal(state.AvailableProvisionedConcurrentExecutions, 1);
+await client.send(new sdk.DeleteProvisionedConcurrencyConfigCommand(promise));
+await assert.rejects(client.send(new sdk.GetProvisionedConcurrencyConfigCommand(promise)), sdk.ProvisionedConcurrencyConfigNotFoundException);
+
 await client.send(create("js2"));
 const names = [];
 for await (const page of sdk.paginateListFunctions({ client, pageSize: 1 }, {})) names.push(...page.Functions.map((f) => f.FunctionName));

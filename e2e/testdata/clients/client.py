@@ -2,6 +2,7 @@
 import base64
 import json
 import sys
+import time
 
 import boto3
 from botocore.config import Config
@@ -28,6 +29,36 @@ assert client.invoke(FunctionName="boto", InvocationType="DryRun")["StatusCode"]
 answer = client.invoke(FunctionName="boto", Payload=b'{"fail":true}')
 assert answer["FunctionError"] == "Unhandled", answer
 assert json.loads(answer["Payload"].read())["errorType"] == "RangeError"
+
+assert client.invoke(FunctionName="boto", InvocationType="Event", Payload=b"{}")["StatusCode"] == 202
+
+client.put_function_event_invoke_config(FunctionName="boto", MaximumRetryAttempts=1, MaximumEventAgeInSeconds=60)
+client.update_function_event_invoke_config(FunctionName="boto", MaximumRetryAttempts=0)
+rule = client.get_function_event_invoke_config(FunctionName="boto")
+assert (rule["MaximumRetryAttempts"], rule["MaximumEventAgeInSeconds"]) == (0, 60), rule
+rules = client.list_function_event_invoke_configs(FunctionName="boto")["FunctionEventInvokeConfigs"]
+assert [r["MaximumRetryAttempts"] for r in rules] == [0], rules
+client.delete_function_event_invoke_config(FunctionName="boto")
+
+version = client.publish_version(FunctionName="boto")["Version"]
+client.get_waiter("published_version_active").wait(FunctionName="boto", Qualifier=version, WaiterConfig={"Delay": 1})
+client.create_alias(FunctionName="boto", Name="live", FunctionVersion=version)
+promise = dict(FunctionName="boto", Qualifier="live")
+assert client.put_provisioned_concurrency_config(ProvisionedConcurrentExecutions=1, **promise)["Status"] == "IN_PROGRESS"
+for _ in range(100):
+    state = client.get_provisioned_concurrency_config(**promise)
+    if state["Status"] == "READY":
+        break
+    time.sleep(0.1)
+assert state["AvailableProvisionedConcurrentExecutions"] == 1, state
+assert len(client.list_provisioned_concurrency_configs(FunctionName="boto")["ProvisionedConcurrencyConfigs"]) == 1
+assert client.invoke(FunctionName="boto:live")["ExecutedVersion"] == version
+client.delete_provisioned_concurrency_config(**promise)
+try:
+    client.get_provisioned_concurrency_config(**promise)
+    raise AssertionError("provisioned still")
+except client.exceptions.ProvisionedConcurrencyConfigNotFoundException:
+    pass
 
 create["FunctionName"] = "boto2"
 client.create_function(**create)

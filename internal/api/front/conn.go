@@ -91,6 +91,7 @@ type conn struct {
 	ended     bool // the client sends no more
 	closing   bool // when the answer is written
 	lingering bool // closed but for what the client still sends
+	last      int64 // when half a request must be whole, after Drain; Unix nanoseconds
 	dropped   int
 	gone      bool // closed, or in other hands
 }

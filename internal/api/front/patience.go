@@ -25,7 +25,11 @@ func (c *conn) patience(what phase, most time.Duration) {
 		c.due.Store(0)
 		return
 	}
-	c.due.Store(c.front.now.Load() + int64(most))
+	due := c.front.now.Load() + int64(most)
+	if c.last != 0 && (what == headers || what == body) {
+		due = min(due, c.last)
+	}
+	c.due.Store(due)
 }
 
 // expire ends the connection of a client who has taken too long. One who has begun a
@@ -51,8 +55,8 @@ func (c *conn) drain() {
 	switch {
 	case c.gone || c.busy || c.lingering:
 	case len(c.in) > c.at:
-		c.waitsFor = nothing
-		c.patience(headers, c.front.cfg.DrainGrace)
+		c.last = c.front.now.Load() + int64(c.front.cfg.DrainGrace)
+		c.due.Store(min(c.due.Load(), c.last)) // it is waited for a part of a request
 	default:
 		c.close()
 	}

@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	up := flags.String("up", "", "more arguments for hearth up, separated by spaces")
 	events := flags.Int("async-events", 0, "measure asynchronous invocation too, and queue so many events for its figure on memory")
 	asyncOnly := flags.Bool("async-only", false, "measure nothing but asynchronous invocation")
-	from := flags.String("from", "", "measure nothing, read this JSON file instead")
+	from := flags.String("from", "", "measure nothing, read this JSON file instead; with -only, what is measured replaces what the file says of it")
 	docs := flags.String("write", "", "write the JSON, the chart, and the pages below this folder, a checkout of Hearth")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -57,7 +57,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *from == "" {
 		fmt.Fprintf(os.Stderr, "measured in %v\n", time.Since(begin).Round(time.Second))
 	}
-	fmt.Fprint(out, report.Table())
+	if len(report.Rows) > 0 {
+		fmt.Fprint(out, report.Table())
+	}
 	if report.Async != nil {
 		fmt.Fprint(out, report.Async.Markdown())
 	}
@@ -68,14 +70,27 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 func measure(ctx context.Context, cfg bench.Config, from string, events int, asyncOnly bool) (report *bench.Report, err error) {
-	report = &bench.Report{Version: cfg.Version}
-	if from != "" {
-		text, err := os.ReadFile(from)
-		if err != nil {
-			return nil, err
-		}
-		return report, json.Unmarshal(text, report)
+	if from == "" {
+		return fresh(ctx, cfg, events, asyncOnly)
 	}
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return nil, err
+	}
+	report = new(bench.Report)
+	if err := json.Unmarshal(text, report); err != nil || len(cfg.Only) == 0 {
+		return report, err
+	}
+	later, err := fresh(ctx, cfg, events, asyncOnly)
+	if err == nil {
+		report.Merge(later)
+	}
+	return report, err
+}
+
+// fresh measures.
+func fresh(ctx context.Context, cfg bench.Config, events int, asyncOnly bool) (report *bench.Report, err error) {
+	report = &bench.Report{Version: cfg.Version}
 	if !asyncOnly {
 		if report, err = bench.Run(ctx, cfg); err != nil {
 			return nil, err

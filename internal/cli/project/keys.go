@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"hearth/internal/hearth"
 )
 
@@ -34,11 +36,13 @@ func Keys() []Key {
 		{"executionModel", "exclusive or concurrent", "exclusive", setModel},
 		{"maxConcurrency", "whole number", "10", setMaxConcurrency},
 		{"keepAlive", "length of time", "15m", setKeepAlive},
+		{"freeze", "true or false", "true", setFreeze},
 		{"env", "mapping", "none", setEnv},
 		{"code", "path", "`.`", setCode},
 		{"exclude", "list of patterns", "none", setExclude},
 		{"description", "text", "none", setDescription},
 		{"reserved", "whole number", "none", setReserved},
+		{"provisionedConcurrency", "whole number", "none", setProvisioned},
 		{"tags", "mapping", "none", setTags},
 		{"triggers", "list", "none", setTriggers},
 		{"async", "mapping", "Lambda's", setAsync},
@@ -218,6 +222,21 @@ func setReserved(d *decoder, f *Function, e entry) {
 	if n, ok := d.whole(e, 0, 1_000_000, " invocations in flight"); ok {
 		f.Reserved = &n
 	}
+}
+
+func setProvisioned(d *decoder, f *Function, e entry) {
+	if n, ok := d.whole(e, 0, 1_000_000, " invocations at once"); ok {
+		f.Provisioned = &n
+	}
+}
+
+func setFreeze(d *decoder, f *Function, e entry) {
+	b, ok := e.value.(*ast.BoolNode)
+	if !ok {
+		d.problem(e.value, "freeze must be true (idle instances stand still) or false (their timers go on), not %s", kind(e.value))
+		return
+	}
+	f.Patch.Freeze = &b.Value
 }
 
 func setTags(d *decoder, f *Function, e entry) {

@@ -25,6 +25,8 @@ functions:
     executionModel: concurrent
     maxConcurrency: 20
     keepAlive: 90s
+    freeze: false
+    provisionedConcurrency: 3
     env:
       TEXT: "two words"
       NUMBER: 007
@@ -51,12 +53,12 @@ func TestParseEverything(t *testing.T) {
 		Patch: hearth.ConfigPatch{
 			Runtime: ptr("nodejs20.x"), Handler: ptr("index.handler"), MemoryMB: ptr(256),
 			Timeout: ptr(1500 * time.Millisecond), TmpMB: ptr(1024), Model: ptr(hearth.Concurrent),
-			MaxConcurrency: ptr(20), KeepAlive: ptr(90 * time.Second), Description: ptr("says hello"),
+			MaxConcurrency: ptr(20), KeepAlive: ptr(90 * time.Second), Freeze: ptr(false), Description: ptr("says hello"),
 			Env: ptr(map[string]string{"TEXT": "two words", "NUMBER": "007", "TRUTH": "true", "EMPTY": "", "BLOCK": "one\ntwo\n"}),
 		},
-		Code: "dist", Exclude: []string{"*.md", "test/"}, Reserved: ptr(5),
+		Code: "dist", Exclude: []string{"*.md", "test/"}, Reserved: ptr(5), Provisioned: ptr(3),
 		Tags: map[string]string{"team": "core", "cost": "12"},
-	}, {Name: "other", line: 25, col: 3}}
+	}, {Name: "other", line: 27, col: 3}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

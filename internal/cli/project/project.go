@@ -30,7 +30,9 @@ type Function struct {
 	// Exclude are patterns of files that are left out of the archive.
 	Exclude  []string
 	Reserved *int
-	Tags     map[string]string
+	// Provisioned is for how many invocations at once instances are kept ready.
+	Provisioned *int
+	Tags        map[string]string
 	// Routes are the paths below /http/ that the file declares.
 	Routes []hearth.HTTPRoute
 	// Triggers run the function by the clock.
@@ -190,7 +192,7 @@ func readServerless(dir string, o Options) (*Project, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.File, p.Exclude = name, []string{"/" + name, "/.serverless/", "/.env"}
+		p.File, p.Exclude = name, []string{"/" + name, "/.serverless/", "/.env", "/.env.*"}
 		return p, nil
 	}
 	return nil, nil

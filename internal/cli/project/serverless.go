@@ -66,6 +66,7 @@ func (s *serverless) file(body ast.Node, o Options) {
 	if top == nil {
 		return
 	}
+	s.dotenv(top)
 	s.service(top)
 	if !s.provider(top) {
 		return
@@ -75,10 +76,25 @@ func (s *serverless) file(body ast.Node, o Options) {
 		return
 	}
 	s.functions(top)
-	top.used["custom"] = true // for ${self:custom.…}
+	top.used["custom"], top.used["params"] = true, true // for ${self:custom.…} and ${param:…}
 	s.ignore(top.skip("Hearth has no plug-ins", "plugins"))
 	s.ignore(top.skip("Hearth makes functions, not other resources", "resources", "outputs", "stepFunctions"))
 	s.ignore(top.rest())
+}
+
+// dotenv has ${env:…} look into the folder's .env files, too, where the file says so.
+func (s *serverless) dotenv(top *object) {
+	if words, e, ok := top.text("useDotenv"); ok && words == "true" {
+		stage, _ := text(s.d.stage(e.value))
+		values, lookUp := dotenv(s.folder, stage), s.d.vars.env
+		s.d.vars.env = func(name string) (string, bool) {
+			if v, ok := lookUp(name); ok {
+				return v, true
+			}
+			v, ok := values[name]
+			return v, ok
+		}
+	}
 }
 
 func (s *serverless) ignore(list []Ignored) { s.p.Ignored = append(s.p.Ignored, list...) }

@@ -18,6 +18,8 @@ func testOptions() Options {
 			"good.yml":    {Data: []byte("dev:\n  size: 256\n  name: ${self:service}-dev\n  loop: ${file(good.yml):dev.loop}\n")},
 			"values.json": {Data: []byte(`{"timeout": 7}`)},
 			"index.js":    {Data: []byte("exports.x = 1")},
+			".env":        {Data: []byte("# of all stages\nSET=never\nDOT=all\nexport QUOTED=\"two words\" # said\nEMPTY=\nBARE = plain # comment\n")},
+			".env.test":   {Data: []byte("DOT='of test'\n")},
 		},
 		Variables: map[string]string{"stage": "test"},
 	}
@@ -44,7 +46,8 @@ func TestProblemsOfOthers(t *testing.T) {
 }
 
 func TestVariables(t *testing.T) {
-	const head = "service: s\ncustom: {sizes: {small: 256}, stage: dev, list: [a, b], of: self}\nprovider: {name: aws, runtime: nodejs, memorySize: 128}\n"
+	const head = "service: s\ncustom: {sizes: {small: 256}, stage: dev, list: [a, b], of: self}\nprovider: {name: aws, runtime: nodejs, memorySize: 128}\n" +
+		"useDotenv: true\nparams: {default: {size: small, host: 'h-${sls:stage}'}, test: {size: large}}\n"
 	for expression, want := range map[string]string{
 		"${env:SET}":                                 "from-env",
 		"${env:UNSET, 'x'}":                          "x",
@@ -63,6 +66,11 @@ func TestVariables(t *testing.T) {
 		"${file(index.js)}":                          "!program",
 		"${file(none.yml):x, 'fallback'}":            "fallback",
 		"${self:provider.stage}":                     "dev",
+		"${param:size}-${param:host}":                "large-h-test",
+		"${param:none, 'x'}":                         "x",
+		"${param:none}":                              "!no parameter none under params.test or params.default",
+		"${env:DOT}|${env:QUOTED}|${env:BARE}":       "of test|two words|plain",
+		"${env:EMPTY}":                               "",
 		"a$b {c}":                                    "a$b {c}",
 		"${ssm:/a/b, 3}":                             "3",
 	} {
@@ -169,4 +177,23 @@ func FuzzReadAzure(f *testing.F) {
 		p, err := readAzure(".", o)
 		fuzzed(t, p, err)
 	})
+}
+
+// What keeps instances ready, or from being frozen.
+func TestReadiness(t *testing.T) {
+	p, err := ParseServerless("serverless.yml", []byte(`service: s
+provider: {name: aws, runtime: nodejs}
+functions:
+  f: {handler: index.x, provisionedConcurrency: 3, tags: {"hearth:freeze": "false"}}
+`), testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := p.Functions[0]
+	if f.Provisioned == nil || *f.Provisioned != 3 || f.Patch.Freeze == nil || *f.Patch.Freeze {
+		t.Errorf("%+v", f)
+	}
+	if len(p.Ignored) > 0 {
+		t.Errorf("ignored: %+v", p.Ignored)
+	}
 }

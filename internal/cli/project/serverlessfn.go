@@ -109,6 +109,7 @@ func (s *serverless) settings(o *object, f *Function) {
 		return &n
 	}
 	f.Reserved = number("reservedConcurrency", 0, 1_000_000)
+	f.Provisioned = number("provisionedConcurrency", 0, 1_000_000)
 	f.Patch.TmpMB = number("ephemeralStorageSize", hearth.DefaultTmpMB, hearth.MaxTmpMB)
 	if n := number("concurrency", 1, hearth.MaxMaxConcurrency); n != nil {
 		shareInstances(f, *n) // OpenWhisk: activations in one container
@@ -137,6 +138,10 @@ func (s *serverless) tags(e entry, f *Function) {
 	}
 	if f.Tags[hearth.TagKeepAlive] != "" {
 		f.Patch.KeepAlive = &c.KeepAlive
+	}
+	if f.Tags[hearth.TagFreeze] != "" {
+		freeze := !c.NoFreeze
+		f.Patch.Freeze = &freeze
 	}
 }
 

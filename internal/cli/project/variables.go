@@ -222,7 +222,7 @@ func (d *decoder) source(at ast.Node, s string, fallback bool) (value ast.Node, 
 }
 
 // kinds are the first words of addresses that mean something here.
-func kinds() []string { return []string{"env", "self", "opt", "sls", "file", "aws"} }
+func kinds() []string { return []string{"env", "self", "opt", "param", "sls", "file", "aws"} }
 
 func (d *decoder) lookUp(at ast.Node, address string) (ast.Node, string) {
 	if m := filePattern.FindStringSubmatch(address); m != nil {
@@ -243,6 +243,8 @@ func (d *decoder) lookUp(at ast.Node, address string) (ast.Node, string) {
 		return nil, fmt.Sprintf("the option %s is not given; give it with --opt %s=VALUE, or write a default: ${opt:%s, 'value'}", name, name, name)
 	case "self":
 		return d.fromSelf(at, name)
+	case "param":
+		return d.param(at, name)
 	case "sls":
 		if name == "stage" {
 			return d.stage(at), ""
@@ -256,7 +258,18 @@ func (d *decoder) lookUp(at ast.Node, address string) (ast.Node, string) {
 		}
 	}
 	hint := hearth.Hint(kind, kinds())
-	return nil, fmt.Sprintf("${%s} cannot be looked up here%s; there are ${env:…}, ${self:…}, ${opt:…}, ${sls:stage} and ${file(…)}. Or write a default: ${%s, 'value'}", address, hint, address)
+	return nil, fmt.Sprintf("${%s} cannot be looked up here%s; there are ${env:…}, ${self:…}, ${opt:…}, ${param:…}, ${sls:stage} and ${file(…)}. Or write a default: ${%s, 'value'}", address, hint, address)
+}
+
+// param is a parameter of the stage, else of all stages (params: of the file).
+func (d *decoder) param(at ast.Node, name string) (ast.Node, string) {
+	stage, _ := text(d.stage(at))
+	for _, of := range []string{stage, "default"} {
+		if v, missing := d.inside(d.vars.root, "params."+of+"."+name); missing == "" {
+			return v, ""
+		}
+	}
+	return nil, fmt.Sprintf("there is no parameter %s under params.%s or params.default; add it, or write a default: ${param:%s, 'value'}", name, stage, name)
 }
 
 // stage is the stage that was asked for, else the provider's, else dev.

@@ -43,6 +43,7 @@ type adapter struct {
 	table      *table
 	extensions *extensions
 	held       held
+	impatient  sync.Once      // the log has been told of a poll that was refused
 	tasks      sync.WaitGroup // everything that runs beside live
 
 	shutdown chan time.Duration // the host wants the end within that time
@@ -149,6 +150,9 @@ func (a *adapter) handle(f frame, partial map[uint32]*invocation) error {
 		a.mu.Lock()
 		a.timedOut = true
 		a.mu.Unlock()
+		if busy := a.extensions.waitedFor(); busy != "" {
+			a.tell("The invocation has waited in vain for the extension " + busy + ", which has not called " + extensionPath + "event/next since the one before.")
+		}
 		if inv := a.table.get(f.stream); inv != nil {
 			inv.cancel.Do(func() { close(inv.cancelled) })
 		}
@@ -181,6 +185,7 @@ func (a *adapter) handle(f frame, partial map[uint32]*invocation) error {
 // offer gives an invocation to the runtime and the extensions, in the exclusive model
 // when every extension has done with the one before (Extensions API).
 func (a *adapter) offer(inv *invocation) {
+	a.table.expect(inv)
 	a.extensions.whenIdle(func() {
 		a.extensions.invoked(&inv.request)
 		a.table.add(inv)

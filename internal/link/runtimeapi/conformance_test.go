@@ -117,6 +117,7 @@ func TestStates(t *testing.T) {
 	call := w.send("r1", "{}")
 	receive(t, poll)
 	refused(t, w.next(), 403, "InvalidStateTransition") // it has one already
+	eventuallyLogged(t, w, "polls although it has not answered")
 	refused(t, w.respond("r2", "{}"), 400, "InvalidRequestID")
 	refused(t, w.do("POST", base+"invocation/r2/error", "{}"), 400, "InvalidRequestID")
 	refused(t, w.do("POST", base+"init/error", "{}"), 403, "InvalidStateTransition")
@@ -138,6 +139,7 @@ func TestResponseThatIsTooLarge(t *testing.T) {
 	w.ready()
 	call := w.send("r1", "{}")
 	receive(t, poll)
+	refused(t, w.do("POST", base+"invocation/r1/response", "1", "Lambda-Runtime-Function-Response-Mode", "trickle"), 400, "InvalidFunctionResponseMode")
 	refused(t, w.respond("r1", strings.Repeat("x", hearth.MaxPayloadBytes+1)), 413, "RequestEntityTooLarge")
 	if response, failed := w.wait(call); !failed || !strings.Contains(response, "Function.ResponseSizeTooLarge") {
 		t.Errorf("%s, %v", response, failed)
@@ -177,6 +179,11 @@ func TestExitBeforeTheFirstPoll(t *testing.T) {
 	}
 	if code := receive(t, w.code); code != 3 || !strings.Contains(w.log(), "- 2 last words") {
 		t.Errorf("exit code %d, log %q", code, w.log())
+	}
+	w = start(t, hearth.Exclusive, 1)
+	w.puppet.exit(0)
+	if err := receive(t, w.initErr); !errors.As(err, &failed) || !strings.Contains(failed.Doc.ErrorMessage, "invocation/next in a loop") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -294,11 +301,17 @@ func TestPollThatGoesAway(t *testing.T) {
 	w.ready()
 	cancel()
 	receive(t, gone)
-	call := w.send("r1", "{}")
-	got := w.next()
-	for got.status == 403 { // until the server has seen the first one go
-		got = w.next()
+	next := w.poll()
+	for taken := false; !taken; { // refused until the server has seen the first one go
+		select {
+		case <-next:
+			next = w.poll()
+		case <-time.After(200 * time.Millisecond):
+			taken = true
+		}
 	}
+	call := w.send("r1", "{}")
+	got := receive(t, next)
 	w.respond(got.id(), `"ok"`)
 	if response, _ := w.wait(call); got.id() != "r1" || response != `"ok"` {
 		t.Errorf("%s %s", got.id(), response)

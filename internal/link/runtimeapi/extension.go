@@ -131,8 +131,26 @@ func (x *extensions) whenIdle(f func()) {
 	f()
 }
 
-func (x *extensions) busyLocked() bool {
-	return slices.ContainsFunc(x.list, func(e *extension) bool { return e.busy && e.hears(eventInvoke) })
+func (x *extensions) busyLocked() bool { return x.busyNameLocked() != "" }
+
+// busyNameLocked is the name of an extension that has not done with an invocation.
+func (x *extensions) busyNameLocked() string {
+	for _, e := range x.list {
+		if e.busy && e.hears(eventInvoke) {
+			return e.name
+		}
+	}
+	return ""
+}
+
+// waitedFor is the name of the extension that an invocation waits for, if one does.
+func (x *extensions) waitedFor() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.idle == nil {
+		return ""
+	}
+	return x.busyNameLocked()
 }
 
 // asks: an extension waits for news, which come on its channel. first is true the first

@@ -190,6 +190,33 @@ func TestExtensionsThatFail(t *testing.T) {
 	})
 }
 
+// TestExtensionThatHoldsUp: an invocation that waits for an extension is told of in the
+// log, and fails with it.
+func TestExtensionThatHoldsUp(t *testing.T) {
+	w, puppets := startBeside(t, hearth.Exclusive, 1, "x")
+	x := w.started(puppets, "x")
+	id := w.register("x", `"INVOKE"`)
+	w.started(puppets, "bootstrap")
+	event := w.event(id)
+	poll := w.poll()
+	w.ready()
+	call := w.send("r1", "{}")
+	receive(t, poll)
+	w.respond("r1", "1")
+	w.wait(call)
+	receive(t, event) // and it never asks again
+	w.poll()
+	call = w.send("r2", "{}")
+	w.conn.Cancel(call)
+	eventuallyLogged(t, w, "waited in vain for the extension x,")
+	x.exit(0)
+	receive(t, call.Done())
+	if call.Err != link.ErrCancelled {
+		t.Errorf("%v, %s", call.Err, call.Response)
+	}
+	receive(t, w.code)
+}
+
 // TestShutdownReasons: extensions hear that the instance ends because of a time-out,
 // and that the runtime has failed.
 func TestShutdownReasons(t *testing.T) {

@@ -43,11 +43,20 @@ func newTable(exclusive bool) *table {
 	return &table{exclusive: exclusive, flight: map[string]*invocation{}, streams: map[uint32]*invocation{}}
 }
 
+// expect knows of an invocation before anybody may have it.
+func (t *table) expect(inv *invocation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.streams[inv.stream] = inv
+}
+
 // add gives an invocation to the poll that has waited longest, or keeps it for the next.
 func (t *table) add(inv *invocation) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.streams[inv.stream] = inv
+	if t.streams[inv.stream] != inv {
+		return // it has been answered without the runtime
+	}
 	if len(t.polls) == 0 {
 		t.queue = append(t.queue, inv)
 		return
@@ -85,12 +94,17 @@ func (t *table) leave(c <-chan *invocation) {
 	t.mu.Unlock()
 	select {
 	case inv := <-c:
-		t.mu.Lock()
-		delete(t.flight, inv.id)
-		t.mu.Unlock()
-		t.add(inv)
+		t.again(inv)
 	default:
 	}
+}
+
+// again gives an invocation, which a poll that has gone was given, to the next.
+func (t *table) again(inv *invocation) {
+	t.mu.Lock()
+	delete(t.flight, inv.id)
+	t.mu.Unlock()
+	t.add(inv)
 }
 
 // claim begins to answer an invocation. known is false for an id that is not in flight,

@@ -249,7 +249,16 @@ func (a *adapter) ended(status syscall.WaitStatus) int {
 	a.syncOutputs()
 	a.held.release(flagLeaving)
 	words, code := howEnded(status)
-	a.failInit(encode(hearth.FailureDoc{ErrorType: hearth.TypeExit, ErrorMessage: "Runtime exited " + words}))
+	words = "Runtime exited " + words
+	if code == 0 {
+		a.mu.Lock()
+		polled := a.polled
+		a.mu.Unlock()
+		if !polled {
+			words += ". The program must call " + runtimePath + "invocation/next in a loop, and not end by itself."
+		}
+	}
+	a.failInit(encode(hearth.FailureDoc{ErrorType: hearth.TypeExit, ErrorMessage: words}))
 	a.stopExtensions("failure", failureGrace)
 	return code
 }

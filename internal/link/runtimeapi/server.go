@@ -64,12 +64,19 @@ func (a *adapter) next(w http.ResponseWriter, r *http.Request) {
 	}
 	c, ok := a.table.poll()
 	if !ok {
+		a.impatient.Do(func() {
+			a.tell("The runtime polls although it has not answered its invocation: the poll is refused, with status 403.")
+		})
 		refuse(w, http.StatusForbidden, "InvalidStateTransition",
 			"The runtime has an invocation, or polls for one, already: answer it before you poll again. Functions that serve many at once have the concurrent execution model.")
 		return
 	}
 	select {
 	case inv := <-c:
+		if r.Context().Err() != nil { // both have come
+			a.table.again(inv)
+			return
+		}
 		writeInvocation(w, inv)
 	case <-r.Context().Done():
 		a.table.leave(c)

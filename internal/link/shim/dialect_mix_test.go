@@ -19,7 +19,7 @@ type mixer struct {
 }
 
 func (m mixer) String() string {
-	name := m.dialect + "/" + m.language
+	name := m.dialect + "/" + m.language + "/" + m.handler
 	if m.vendor {
 		name += "/vendor"
 	}
@@ -57,6 +57,7 @@ func mixers() []mixer {
 		py("openwhisk", "main.main", "def main(params):\n    name = params['name']\n"+pyMix+"    return {'name': params['name']}"),
 		py("kubeless", "main.hello", "def hello(event, context):\n    name = event['data']['name']\n"+pyMix+"    return {'name': event['extensions']['request'].json['name']}"),
 		py("azure", "main.run", "import azure.functions as func\ndef run(req: func.HttpRequest, context):\n    name = req.get_json()['name']\n"+pyMix+"    return func.HttpResponse(name + ' ' + req.get_json()['name'])"),
+		{dialect: "azure", language: shim.Python, handler: "function_app.serve", files: files{"function_app.py": pyHead + "import azure.functions as func\napp = func.FunctionApp()\n@app.route()\ndef serve(req):\n    name = req.get_json()['name']\n" + pyMix + "    return name + ' ' + req.get_json()['name']\n"}},
 		py("google", "main.fn", "def fn(request):\n    name = request.json['name']\n"+pyMix+"    return {'name': request.get_json()['name']}"),
 	}
 }
@@ -155,6 +156,17 @@ const serve = async (req, res) => { if (req.path === '/go') { go(); return res.e
 		{dialect: "google", language: shim.Node, handler: "index.fn", files: files{"index.js": code + "exports.fn = serve"}},
 		{dialect: "google", language: shim.Node, handler: "index.fn", vendor: true, files: files{"index.js": code + "require('@google-cloud/functions-framework').http('fn', serve)"}},
 		{dialect: "kubeless", language: shim.Node, handler: "index.fn", files: files{"index.js": code + "exports.fn = (event) => serve(event.extensions.request, event.extensions.response)"}},
+		{dialect: "google", language: shim.Python, handler: "main.fn", files: files{"main.py": `
+import threading
+gone = threading.Event()
+def fn(request):
+    if request.path == '/go': gone.set(); return ''
+    return slow()
+def slow():
+    yield 'first '
+    gone.wait()
+    yield 'last'
+`}},
 	} {
 		t.Run(m.String(), func(t *testing.T) {
 			in := m.start(t, 2)

@@ -1,6 +1,10 @@
 package shim_test
 
-import "hearth/internal/link/shim"
+import (
+	"strings"
+
+	"hearth/internal/link/shim"
+)
 
 // pythonFailures are the ways of failing that the shim sees itself.
 func pythonFailures(head string) []check {
@@ -86,7 +90,11 @@ func googleFlask() []check {
 		{about: "`request.data`; bytes are sent as they are", code: "def fn(request): return request.data", request: post("/", "image/png", "\xff\x00"), want: `200 | text/html; charset=utf-8 | base64:/wA=`},
 		{about: "`(body, status, headers)`", code: "def fn(request): return 'made', 201, {'X-A': 'b', 'Content-Type': 'text/plain'}", request: get("/"), want: `201 | text/plain | x-a=b | made`},
 		{about: "`(body, status)`", code: "def fn(request): return '', 204", request: get("/"), want: `204 | text/html; charset=utf-8`},
-		{about: "a generator of parts", code: "def fn(request): return (part for part in ['a', 'b'])", request: get("/"), want: `200 | text/html; charset=utf-8 | ab`},
+		{about: "a generator streams", code: "def fn(request): return (part for part in ['a', 'b']), 201, {'X-A': 'b'}", request: get("/"), want: `201 | text/html; charset=utf-8 | x-a=b | streamed: ab`},
+		{about: "a generator streams any amount, with back-pressure", code: "def fn(request):\n    for _ in range(80): yield b'0123456789abcdef' * 1024", request: get("/"), want: `200 | text/html; charset=utf-8 | streamed: ` + strings.Repeat("0123456789abcdef", 80*1024)},
+		{about: "an exception before the first part fails the invocation", code: "def fn(request):\n    yield from {}['no']", request: get("/"), failure: "KeyError"},
+		{about: "an exception after the first part", code: "def fn(request):\n    yield 'begun'\n    raise IndexError('midway')", request: get("/"), failure: "IndexError"},
+		{about: "Invoke of a generator: the result is all of it", code: "def fn(request): return (part for part in ['a', 'b'])", payload: `{}`, want: `"ab"`},
 		{about: "bad JSON is 400", code: "def fn(request): return request.get_json()", request: post("/", typeJSON, `{"a":`), want: `400 | *`},
 		{about: "`None` is no response: the invocation fails", code: "def fn(request): pass", request: get("/"), failure: "TypeError"},
 		{about: "Invoke of an HTTP function: the payload is the JSON body", code: "def fn(request): return {'n': request.json['n'] + 1}", payload: `{"n":1}`, want: `{"n": 2}`},

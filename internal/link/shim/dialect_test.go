@@ -262,7 +262,7 @@ func (r request) eventText() string {
 }
 
 // everything is how many checks there are when the vendors' libraries can be had.
-const everything = 15
+const everything = 17
 
 func (c checks) column() string {
 	language := map[string]string{shim.Node: "Node", shim.Python: "Python"}[c.language]
@@ -274,7 +274,7 @@ func (c checks) column() string {
 
 func TestDialects(t *testing.T) {
 	t.Parallel()
-	all := []checks{prototypeNode(), binarisNode(), openwhiskNode(), kubelessNode(), googleNode(), azure3Node(),
+	all := []checks{awsNode(), awsPython(), prototypeNode(), binarisNode(), openwhiskNode(), kubelessNode(), googleNode(), azure3Node(),
 		prototypePython(), binarisPython(), openwhiskPython(), kubelessPython(), googlePython(), azurePython()}
 	if modules, err := shimtest.NodeModules(); err != nil {
 		t.Logf("NOT TESTED: the vendors' own libraries, which npm could not install: %v", err)

@@ -235,8 +235,16 @@ func TestFreezeThaw(t *testing.T) {
 			if after == before {
 				t.Error("thawed, but it did not run for 10 s")
 			}
-			if err := g.Freeze(); err != nil { // killing frozen processes works too
+			if err := g.FreezeSoon(); err != nil { // killing frozen processes works too
 				t.Fatal(err)
+			}
+			for ticks, still := cpuTicks(t, spin.Process.Pid), time.Now(); time.Since(still) < 50*time.Millisecond; {
+				if now := cpuTicks(t, spin.Process.Pid); now != ticks {
+					ticks, still = now, time.Now()
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("frozen soon, but it runs still")
+				}
 			}
 			if err := g.Kill(); err != nil {
 				t.Fatal(err)

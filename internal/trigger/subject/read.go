@@ -48,7 +48,8 @@ type reading struct {
 	// recovering: messages that an earlier reader held may still come, so nothing of a
 	// partition may begin.
 	recovering bool
-	failure    error // of the source
+	looked     time.Time // when that was last asked
+	failure    error     // of the source
 }
 
 // read takes messages and invokes the function with them until the reader is stopped or
@@ -108,7 +109,7 @@ func (w *reading) wait(ctx context.Context, beat <-chan time.Time) bool {
 	now := time.Now()
 	wake := w.b.Wake(now)
 	if w.recovering {
-		wake = now.Add(recoverTick)
+		wake = w.looked.Add(recoverTick)
 	}
 	if !wake.IsZero() && ctx.Err() == nil {
 		timer := time.NewTimer(wake.Sub(now))
@@ -154,6 +155,7 @@ func (w *reading) recover(ctx context.Context) {
 	if !w.recovering {
 		return
 	}
+	w.looked = time.Now()
 	p, err := w.source.Position(ctx, false)
 	w.recovering = err != nil || p.Leased > len(w.held)
 }

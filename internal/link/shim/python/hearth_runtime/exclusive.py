@@ -53,6 +53,19 @@ class Exclusive:
             attribution.only = invocation = None
             runtime.writer.flush()
 
+    def await_window(self, invocation, sent):
+        """Waits until the host takes more than the bytes that were sent, or none: here
+        the main thread reads for itself."""
+        held = guard.enter()
+        try:
+            with self.turn:
+                if invocation.granted <= sent and not invocation.cancelled:
+                    guard.rest()
+                    self._read()
+                    guard.idle = False
+        finally:
+            guard.leave(held)
+
     def _read(self):
         found = self.runtime.reader.read()
         if found is None:

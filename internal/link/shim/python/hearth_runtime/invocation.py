@@ -10,7 +10,7 @@ _U64, _U16 = Struct("<Q"), Struct("<H")
 
 
 class Invocation:
-    __slots__ = ("stream", "deadline", "request_id", "arn", "trace_id", "client_context", "payload", "http", "done", "cancelled", "partials")
+    __slots__ = ("stream", "deadline", "request_id", "arn", "trace_id", "client_context", "payload", "http", "done", "cancelled", "partials", "granted", "bell")
 
     def __init__(self, stream, body, flags):
         self.stream = stream
@@ -18,6 +18,8 @@ class Invocation:
         self.done = False  # its RESULT is on the way; guarded by the writer's order
         self.cancelled = False
         self.partials = {}  # unfinished lines, by thread and descriptor
+        self.granted = 262144  # bytes of a streamed response that the host takes
+        self.bell = None  # rung when it takes more, or none; a SimpleQueue
         self.deadline = _U64.unpack_from(body)[0]
         at = 9 + body[8]
         self.request_id = body[9:at].decode()
@@ -25,6 +27,10 @@ class Invocation:
         self.trace_id, at = _text(body, at)
         self.client_context, at = _text(body, at)
         self.payload = body[at:]
+
+    def ring(self):
+        if self.bell is not None:
+            self.bell.put(None)
 
 
 def _text(body, at):
@@ -62,6 +68,12 @@ class Intake:
                 invocation = self.active.get(stream)
                 if invocation is not None:
                     invocation.cancelled = True
+                    invocation.ring()
+            elif kind == 6:  # WINDOW
+                invocation = self.active.get(stream)
+                if invocation is not None:
+                    invocation.granted += int.from_bytes(body[:4], "little")
+                    invocation.ring()
             elif kind == 5:  # SHUTDOWN
                 self.on_shutdown(int.from_bytes(body[:4], "little") / 1000)
         return ready

@@ -28,26 +28,30 @@ class Runtime:
         self.init, self.reader, self.intake = init, reader, intake
         self.log, self.writer, self.process = log, log.writer, process
         self.handler = None
+        self.server = None
+        self.stream = None  # the class of what is sent in parts; a dialect has one
         self.loops = {}  # by thread, for handlers that turn out to be asynchronous
 
     def start(self):
         """Loads the handler and serves; does not return."""
         try:
             self.handler = self._load()
-            server = self._server()
+            self.server = self._server()
         except BaseException as error:
             guard.held = True
             self._init_failed(error)
         guard.held = True
         self.log.flush()
         self.writer.send([frames.frame(frames.READY, 0, b"{}")])
-        server.serve()
+        self.server.serve()
 
     def _load(self):
         if self.init.dialect == "aws":
             return loader.load(self.init.handler, self.init.root)
         from . import dialects
+        from .dialects import event
 
+        self.stream = event.Stream
         return dialects.load(self.init)
 
     def _server(self):
@@ -100,10 +104,16 @@ class Runtime:
                 result = self.handler(event, context)
                 if type(result) is _Coroutine:
                     result = self._complete(result)
+                parts = None
+                if self.stream is not None and type(result) is self.stream:
+                    from . import streaming
+
+                    parts = streaming.send(self, invocation, result)
             finally:
                 if guarded:
                     guard.held = True
-            parts = self.succeeded(invocation, result)
+            if parts is None:
+                parts = self.succeeded(invocation, result)
         except SystemExit as error:
             self.exiting(invocation, error)
             raise
@@ -129,6 +139,8 @@ class Runtime:
         """The frames of a result."""
         if invocation.cancelled:
             return frames.response(invocation.stream, b"null", 0)
+        if self.stream is not None and type(result) is self.stream:
+            result = result.collected().document()  # on an event loop nothing waits for a window
         body = payload.encode(result)
         if len(body) > self.init.most:
             raise failures.out_of_room(self.init.most)

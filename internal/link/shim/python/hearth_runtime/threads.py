@@ -28,6 +28,14 @@ class Threads:
         guard.idle = False
         self.runtime.process.exit(error)
 
+    def await_window(self, invocation, sent):
+        """Waits until the host takes more than the bytes that were sent, or none: the
+        thread that reads rings."""
+        if invocation.bell is None:
+            invocation.bell = SimpleQueue()
+        if invocation.granted <= sent and not invocation.cancelled:
+            invocation.bell.get()
+
     def _grow(self, wanted):
         while self.threads < wanted:
             self.threads += 1

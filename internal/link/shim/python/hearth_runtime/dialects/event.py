@@ -97,6 +97,33 @@ class Answer:
             return self.document()
 
 
+class Stream(Answer):
+    """An answer whose body comes in parts, which are sent as they come."""
+
+    def __init__(self, status, headers, parts):
+        super().__init__(status, headers, "")
+        self.parts = parts
+
+    def prelude(self):
+        return payload.encode(Answer.document(self))
+
+    def collected(self):
+        """The same with the whole body."""
+        try:
+            body = b"".join(part.encode("utf-8") if isinstance(part, str) else bytes(part) for part in self.parts)
+        finally:
+            close = getattr(self.parts, "close", None)
+            if close is not None:
+                close()
+        return Answer(self.status, self.headers, body)
+
+    def document(self):
+        return self
+
+    def value(self):
+        return self.collected().value()
+
+
 def pairs(headers):
     """Headers as a list of pairs, from a dictionary or such a list."""
     if not headers:

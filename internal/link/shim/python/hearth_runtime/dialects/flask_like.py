@@ -218,7 +218,7 @@ def answer(value):
     elif not isinstance(value, (str, bytes, bytearray)):
         if not hasattr(value, "__iter__") or hasattr(value, "items"):
             raise TypeError("The function returned a %s, which is no response. Return text, bytes, a dictionary or a list" % type(value).__name__)
-        value = b"".join(part.encode("utf-8") if isinstance(part, str) else part for part in value)
     if not event.header(headers, "content-type"):
         headers.append(("content-type", kind))
-    return event.Answer(int(str(status).split()[0]), headers, value)
+    made = event.Answer if isinstance(value, (str, bytes, bytearray)) else event.Stream
+    return made(int(str(status).split()[0]), headers, value)

@@ -100,7 +100,9 @@ class Http(Adapter):
 
     def result(self, value, payload):
         answer = self.answer(value)
-        return answer.document() if event.is_event(payload) else answer.value()
+        if not event.is_event(payload):
+            return answer.value()
+        return (answer.collected() if type(answer) is event.Stream else answer).document()
 
 
 class _Flask(Http):
@@ -132,13 +134,11 @@ class _Flask(Http):
             return lambda data: None
 
         parts = self.app.wsgi_app(_environ(request), start_response)
-        try:
-            body = b"".join(parts)
-        finally:
-            if hasattr(parts, "close"):
-                parts.close()
         headers = [(name, value) for name, value in said["headers"] if name.lower() != "content-length"]
-        return event.Answer(said["status"], headers, body)
+        answer = event.Stream(said["status"], headers, parts)
+        # Flask knows the length of whatever is not a generator's.
+        streams = len(headers) == len(said["headers"]) and request.method != "HEAD" and said["status"] not in (204, 304)
+        return answer if streams else answer.collected()
 
     def requested(self, request, context):
         return (request,)
