@@ -234,12 +234,14 @@ func (p *Platform) inUse(v *hearth.Version) bool {
 	return err == nil && f.Has(v.ID())
 }
 
-// deployed lists the versions that invocations without a qualifier go to.
+// deployed lists the versions that a name stands for.
 func (p *Platform) deployed() iter.Seq[*hearth.Version] {
 	return func(yield func(*hearth.Version) bool) {
 		for _, f := range p.registry.List() {
-			if !yield(&f.Latest) {
-				return
+			for _, v := range append(f.Versions[:len(f.Versions):len(f.Versions)], &f.Latest) {
+				if !yield(v) {
+					return
+				}
 			}
 		}
 	}
