@@ -42,6 +42,7 @@ type Platform struct {
 	events      *events.Ring
 	driver      sandbox.Driver
 	worker      *worker.Worker
+	follower    *follower
 	invoke      *invoke.Service
 	async       *async.Service
 	bus         *store.Bus
@@ -95,7 +96,8 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 			return nil, errors.Join(err, p.Stop())
 		}
 	}
-	p.worker.Prewarm() // last: nobody waits for it
+	p.follower.provisionAll() // these two come last: nobody waits for them
+	p.worker.Prewarm()
 	return p, nil
 }
 
@@ -221,10 +223,8 @@ func (p *Platform) openWorker(context.Context) error {
 	p.stops = append(p.stops, stop{what: "worker", do: w.Close, drains: true})
 	p.invoke = invoke.New(p.registry, w, invoke.Config{})
 	f := follow(p.registry, w, p.invoke, p.logs, p.events, p.cfg.Log)
+	p.follower = f
 	p.onStop("follower", func(context.Context) error { f.close(); return nil })
-	for _, function := range p.registry.List() {
-		f.provision(function.Name)
-	}
 	return nil
 }
 
