@@ -243,7 +243,6 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 	w.tasks.Go(inst.readOutput)
 	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog})
 	inst.shown.Store(&sb)
-	inst.watch.lap("sandbox")
 	return nil
 }
 
