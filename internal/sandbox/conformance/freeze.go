@@ -66,7 +66,7 @@ func (in *inside) awaitWork(more time.Duration) {
 // awaitStill waits until for a while no processor time has been used.
 func (in *inside) awaitStill() {
 	in.t.Helper()
-	for end := time.Now().Add(patience); in.workIn(5*time.Millisecond) > 0; {
+	for end := time.Now().Add(patience); in.workIn(50*time.Millisecond) > 0; {
 		if time.Now().After(end) {
 			in.t.Fatal("it does not stand still")
 		}
