@@ -256,3 +256,27 @@ func TestDeletedUnderLease(t *testing.T) {
 		t.Errorf("%+v, %v: waits for more than %d", p, err, len(list))
 	}
 }
+
+// TestSendBy: what Hearth sends to a subject reaches those who are on the bus.
+func TestSendBy(t *testing.T) {
+	s, b := openIn(t, t.TempDir()), openBus(t, BusConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	s.SendBy(b)
+	nc, err := nats.Connect("nats://" + b.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	sub, err := nc.SubscribeSync("done.*")
+	if err == nil {
+		err = nc.FlushTimeout(testTime)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored, err := s.Send(testContext(t), "done.x", []byte("x"), nil); err != nil || stored {
+		t.Errorf("stored %v, %v", stored, err)
+	}
+	if m, err := sub.NextMsgWithContext(testContext(t)); err != nil || string(m.Data) != "x" {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
