@@ -194,6 +194,21 @@ func TestKillAndRestart(t *testing.T) {
 	}
 }
 
+// awaitRest waits until all functions have been deleted for so long that neither an
+// instance nor a sandbox that waited for one is left.
+func (p *platform) awaitRest() {
+	p.t.Helper()
+	const looks = 30 // in a row
+	quiet := 0
+	eventually(p.t, 60*time.Second, "no sandbox is left", func() bool {
+		boxes, _ := os.ReadDir(filepath.Join(p.dir, "sandboxes", "sandboxes"))
+		if quiet++; len(boxes) > 0 || len(p.instances("")) > 0 {
+			quiet = 0
+		}
+		return quiet == looks
+	})
+}
+
 // Create, call and delete functions, HEARTH_CYCLES times (default 1,000).
 func TestCyclesLeaveNothing(t *testing.T) {
 	cycles := 1000
@@ -208,7 +223,7 @@ func TestCyclesLeaveNothing(t *testing.T) {
 	before := look(t, dir)
 	p := upIn(t, dir)
 	p.cycle("warm-up") // what the first one makes stays: the parent cgroup, ready namespaces
-	eventually(t, 30*time.Second, "the first instance is gone", func() bool { return len(p.instances("")) == 0 })
+	p.awaitRest()
 	idle := look(t, dir)
 	work := make(chan int)
 	var wg sync.WaitGroup
@@ -224,7 +239,7 @@ func TestCyclesLeaveNothing(t *testing.T) {
 	}
 	close(work)
 	wg.Wait()
-	eventually(t, 30*time.Second, "all instances are gone", func() bool { return len(p.instances("")) == 0 })
+	p.awaitRest()
 	eventually(t, 30*time.Second, fmt.Sprintf("as little is left while the platform runs as before the cycles: %v", idle.counts()), func() bool {
 		return maps.Equal(look(t, dir).counts(), idle.counts())
 	})

@@ -74,6 +74,7 @@ func TestAzureV4Project(t *testing.T) {
 	if _, err := shimtest.NodeModules(); err != nil {
 		t.Skipf("NOT TESTED: npm could not install the vendor's library: %v", err)
 	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // not the user's own
 	p := up(t, "--isolation", "process")
 	dir := filepath.Join(t.TempDir(), "azure4")
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join(vendorFolders, "azure4"))); err != nil {

@@ -22,7 +22,7 @@ case ${1:-} in
   args+=(-from docs/benchmarks.json -write .)
   ;;
 '')
-  args+=(-write . -async-events "${ASYNC_EVENTS:-50000}")
+  args+=(-write . -async-events "${ASYNC_EVENTS:-1000000}")
   ;;
 esac
 [ -x bin/hearth ] || die "bin/hearth is missing: make build"

@@ -9,7 +9,8 @@
 //	Close(ctx) error                                 drains, then stops
 //
 //	Submit(ctx, Event) error                         returns once the event is on disk
-//	Status(ctx, id) (hearth.EventStatus, error)      ErrNotFound when it is not known
+//	Status(ctx, id) (hearth.EventStatus, error)      of all that waits, and of what ended lately
+//	Reindex()                                        after others have filled the queues
 //	Backlog(ctx, function) (hearth.Backlog, error)
 //	Backlogs(ctx) ([]hearth.Backlog, error)          functions that have or had something
 //	Stats() Stats                                    of the node
@@ -33,6 +34,10 @@
 // where the waker brings it back to the queue when it is due; the last failure moves
 // it to its destination. So at any moment a kill leaves the event in the queue, in a
 // lane, or at its destination, and at worst in two of them: then it runs twice.
+//
+// An event ages while the platform is up (see clock), and an attempt that the platform
+// does not outlive counts as one that was refused, so that an event which takes the
+// platform down comes back later each time.
 //
 // # Fairness
 //

@@ -103,7 +103,7 @@ func (s *Service) Start() {
 	s.tasks.Go(s.scan)
 	s.pulse.Go(s.heartbeat)
 	s.tasks.Go(s.waker.run)
-	s.tasks.Go(s.completeIndexes)
+	s.tasks.Go(func() { s.completeIndexes(false) })
 }
 
 // Pause begins no more attempts; events are still accepted, and those under way go on.

@@ -109,14 +109,24 @@ func (s *Service) closeFiles() error {
 	return errors.Join(errs...)
 }
 
+// Reindex finds out anew where each event waits, after somebody else has filled the
+// queues. It does not wait for that.
+func (s *Service) Reindex() {
+	s.begin(func() { s.completeIndexes(true) })
+}
+
 // completeIndexes fills indexes that were lost, or are older than the queue, while all
 // else goes on. It takes a minute for a million events.
-func (s *Service) completeIndexes() {
+func (s *Service) completeIndexes(all bool) {
 	for _, q := range []*indexed{&s.queue, &s.later} {
-		if q.complete {
+		if q.complete && !all {
 			continue
 		}
-		if err := s.fill(q); err != nil {
+		err := q.index.Doubt()
+		if err == nil {
+			err = s.fill(q)
+		}
+		if err != nil {
 			if !s.stopping.Load() {
 				s.cfg.Log.Warn("async: the status of some events cannot be told until the next start", "error", err)
 			}

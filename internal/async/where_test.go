@@ -158,3 +158,23 @@ func TestMarksOfOthers(t *testing.T) {
 		t.Errorf("%v", left)
 	}
 }
+
+// TestReindex: events that a restore has put into the queues have a status.
+func TestReindex(t *testing.T) {
+	w := newWorld(t)
+	w.functions["f"] = function("f")
+	w.open(Config{})
+	w.Pause()
+	w.Start()
+	rec := record{Event: Event{ID: "restored", Function: "f"}, Progress: Progress{Accepted: time.Now()}}
+	if _, err := w.queue.Publish(testContext(t), rec.message(w.clock, "f", false)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Status(testContext(t), "restored")
+	wantCode(t, err, hearth.ErrNotFound)
+	w.Reindex()
+	eventually(t, "its status is known", func() bool {
+		status, err := w.Status(testContext(t), "restored")
+		return err == nil && status.State == hearth.EventQueued
+	})
+}

@@ -60,7 +60,7 @@ func (r run) do(t *testing.T, args ...string) (stdout, stderr string, exit int) 
 // versions, aliases and asynchronous invocations also change things: testdata/versions
 // and testdata/async.
 func TestCommands(t *testing.T) {
-	for _, file := range []string{"commands", "versions", "async", "provision"} {
+	for _, file := range []string{"commands", "versions", "async", "provision", "triggers"} {
 		t.Run(file, func(t *testing.T) { testCommands(t, "testdata/"+file) })
 	}
 }

@@ -44,6 +44,7 @@ func newTestPlatform(t *testing.T) *testPlatform {
 	mux.HandleFunc("GET /hearth/v1/instances", p.instances)
 	mux.HandleFunc("GET /hearth/v1/status", p.status)
 	mux.HandleFunc("GET /hearth/v1/events", p.events)
+	mux.HandleFunc("GET /hearth/v1/triggers", p.triggers)
 	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", p.invoke)
 	p.handleVersions(mux)
 	p.handleAsync(mux)
@@ -161,7 +162,23 @@ func (p *testPlatform) instances(w http.ResponseWriter, r *http.Request) {
 func (p *testPlatform) status(w http.ResponseWriter, _ *http.Request) {
 	answerJSON(w, 200, hearth.Status{Version: "v1", Started: noon.Add(-time.Hour), Isolation: "runc", Runtimes: []string{"nodejs 20.20.2"},
 		Functions: 1, Instances: 1, InFlight: 3, MemoryMB: 8000, ReservedMB: 256, ResidentMB: 41, Invocations: 42, ColdStarts: 1,
-		Warnings: []string{"the moon is full"}, Async: p.backlogs()})
+		Warnings: []string{"the moon is full"}, Async: p.backlogs(), Triggers: triggerStatus()[1:]})
+}
+
+func triggerStatus() []hearth.TriggerStatus {
+	return []hearth.TriggerStatus{
+		{Function: "hello", Trigger: "nightly", Kind: "schedule", Source: "rate(1 day)", State: hearth.TriggerActive, Next: noon.Add(time.Hour)},
+		{Function: "hello", Trigger: "orders", Kind: "nats", Source: "subject orders.*", State: hearth.TriggerBackoff, Error: "Error: no\ndatabase",
+			Pending: 120, Waiting: 30, InFlight: 15, Oldest: noon.Add(-time.Minute), Invocations: 9, Failures: 3, Succeeded: 60, Dead: 2},
+	}
+}
+
+func (p *testPlatform) triggers(w http.ResponseWriter, r *http.Request) {
+	list := triggerStatus()
+	if r.URL.Query().Get("function") == "quiet" {
+		list = []hearth.TriggerStatus{}
+	}
+	answerJSON(w, 200, map[string]any{"triggers": list})
 }
 
 func (p *testPlatform) events(w http.ResponseWriter, _ *http.Request) {

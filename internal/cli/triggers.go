@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -59,7 +60,7 @@ func (a *app) triggerTable(list []hearth.TriggerStatus) *screen.Table {
 			oldest = a.when(s.Oldest)
 		}
 		t.Row(s.Function, s.Trigger, screen.OneLine(s.Source), screen.Cell{Text: string(s.State), Style: triggerStyle(s.State)}, next,
-			s.Pending, s.Waiting, s.InFlight, oldest, s.Failures, s.Dead, screen.OneLine(s.Error))
+			s.Pending, s.Waiting, s.InFlight, oldest, s.Failures, s.Dead, screen.OneLine(cmp.Or(s.Error, "-")))
 	}
 	return t
 }

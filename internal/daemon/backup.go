@@ -23,6 +23,7 @@ import (
 type backups struct {
 	store    *store.Store
 	registry *registry.Registry
+	reindex  func() // called when the queues have been replaced
 	dir      string // for files that are being received
 	version  string
 	log      *slog.Logger
@@ -49,7 +50,7 @@ var _ api.Backups = (*backups)(nil)
 const uploadPattern = "restore-*.part"
 
 func (p *Platform) openBackups(context.Context) error {
-	b := &backups{store: p.store, registry: p.registry, dir: p.cfg.DataDir, version: p.cfg.Version, log: p.cfg.Log}
+	b := &backups{store: p.store, registry: p.registry, reindex: p.async.Reindex, dir: p.cfg.DataDir, version: p.cfg.Version, log: p.cfg.Log}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	old, err := filepath.Glob(filepath.Join(b.dir, uploadPattern))
 	if err != nil {
@@ -230,6 +231,7 @@ func (b *backups) restore(file io.ReadSeeker) (hearth.Restored, error) {
 	m, err := b.store.Restore(b.ctx, store.Restore{File: file, TablesRestored: func(ctx context.Context, revisions map[string]uint64) error {
 		return b.registry.Heard(ctx, revisions[registry.TableName])
 	}})
+	b.reindex()
 	if err != nil {
 		b.log.Error("restore failed", "error", err)
 		return hearth.Restored{}, restoreError(err)

@@ -45,6 +45,7 @@ type Platform struct {
 	events      *events.Ring
 	driver      sandbox.Driver
 	worker      *worker.Worker
+	follower    *follower
 	invoke      *invoke.Service
 	async       *async.Service
 	bus         *store.Bus
@@ -98,7 +99,8 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 			return nil, errors.Join(err, p.Stop())
 		}
 	}
-	p.worker.Prewarm() // last: nobody waits for it
+	p.follower.provisionAll() // these two come last: nobody waits for them
+	p.worker.Prewarm()
 	return p, nil
 }
 
@@ -236,10 +238,8 @@ func (p *Platform) openWorker(context.Context) error {
 	p.stops = append(p.stops, stop{what: "worker", do: w.Close, drains: true})
 	p.invoke = invoke.New(p.registry, w, invoke.Config{})
 	f := follow(p.registry, w, p.invoke, p.logs, p.events, p.cfg.Log)
+	p.follower = f
 	p.onStop("follower", func(context.Context) error { f.close(); return nil })
-	for _, function := range p.registry.List() {
-		f.provision(function.Name)
-	}
 	return nil
 }
 
@@ -249,12 +249,14 @@ func (p *Platform) inUse(v *hearth.Version) bool {
 	return err == nil && f.Has(v.ID())
 }
 
-// deployed lists the versions that invocations without a qualifier go to.
+// deployed lists the versions that a name stands for.
 func (p *Platform) deployed() iter.Seq[*hearth.Version] {
 	return func(yield func(*hearth.Version) bool) {
 		for _, f := range p.registry.List() {
-			if !yield(&f.Latest) {
-				return
+			for _, v := range append(f.Versions[:len(f.Versions):len(f.Versions)], &f.Latest) {
+				if !yield(v) {
+					return
+				}
 			}
 		}
 	}

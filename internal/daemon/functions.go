@@ -88,6 +88,13 @@ func (f *follower) drain(name string) {
 	})
 }
 
+// provisionAll begins with what was provisioned before the platform started.
+func (f *follower) provisionAll() {
+	for _, function := range f.registry.List() {
+		f.provision(function.Name)
+	}
+}
+
 // provision has instances kept ready as the function says. They follow its aliases.
 func (f *follower) provision(name string) {
 	f.provisioning.Lock()

@@ -52,6 +52,7 @@ const (
 type Prewarm struct {
 	cfg   PrewarmConfig
 	kinds map[Kind]*demand
+	told  bool // what is deployed
 	// notBefore is when the next sandbox may be made.
 	notBefore time.Time
 	lastWant  time.Time
@@ -82,8 +83,9 @@ func (p *Prewarm) kind(k Kind) *demand {
 	return d
 }
 
-// Deployed tells which kinds there are functions of.
+// Deployed tells which kinds there are functions of. From then on none waits for others.
 func (p *Prewarm) Deployed(kinds []Kind) {
+	p.told = true
 	for _, d := range p.kinds {
 		d.deployed = false
 	}
@@ -129,7 +131,7 @@ func (d *demand) age(now time.Time) {
 // Target is how many sandboxes of a kind should wait, memory aside.
 func (p *Prewarm) Target(now time.Time, k Kind) int {
 	d := p.kinds[k]
-	if d == nil || p.cfg.Floor == 0 {
+	if d == nil || p.cfg.Floor == 0 || p.told && !d.deployed {
 		return 0
 	}
 	d.age(now)

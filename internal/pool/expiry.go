@@ -73,11 +73,14 @@ func (g *Group) look(now time.Time, exp *Expired) (gone bool) {
 	return false
 }
 
-// lastLocked is when a waiter is refused: later than usual while an init is done again.
+// lastLocked is when a waiter is refused: later than usual while an instance starts that
+// was prolonged.
 func (g *Group) lastLocked(w *Waiter) time.Time {
 	last := w.since.Add(g.pool.cfg.QueueTimeout)
-	if g.patience.After(last) {
-		return g.patience
+	for _, inst := range g.instances {
+		if inst.phase == starting && inst.prolonged.After(last) {
+			last = inst.prolonged
+		}
 	}
 	return last
 }

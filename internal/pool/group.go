@@ -42,10 +42,8 @@ type Group struct {
 	epoch   int // counts failed starts that were begun knowing all earlier ones
 	// shortUntil is when memory may be asked for again.
 	shortUntil time.Time
-	// patience is when a starting instance that was prolonged must be ready.
-	patience time.Time
-	count    Counters
-	timer    timer // when to look at the queue
+	count      Counters
+	timer      timer // when to look at the queue
 }
 
 // Version is the version that the group's instances are bound to.

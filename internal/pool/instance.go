@@ -37,6 +37,7 @@ type Instance struct {
 	inFlight     int
 	seq          uint64 // invocations accepted so far
 	ready        time.Time
+	prolonged    time.Time // when it must be ready, while it starts; zero if nobody said
 	lastUsed     time.Time
 	promised     bool   // it counts for the group's promise
 	in           *stack // of the group: avail, frozen, or nil
@@ -170,9 +171,7 @@ func (inst *Instance) Prolong(until time.Time) bool {
 	if inst.phase != starting || g.closed {
 		return false
 	}
-	if until.After(g.patience) {
-		g.patience = until
-	}
+	inst.prolonged = until
 	return true
 }
 

@@ -303,10 +303,26 @@ func TestProlong(t *testing.T) {
 	if exp := p.Expire(epoch.Add(time.Minute)); len(exp.Refused) != 1 {
 		t.Error("waits for ever")
 	}
-	g.Drain(epoch.Add(time.Minute))
-	if inst.Prolong(epoch.Add(time.Hour)) {
-		t.Error("a drained version is wanted")
+	var first, second Waiter
+	if lease, _, err := g.Acquire(epoch.Add(time.Minute), &first); lease.Instance != nil || err != nil {
+		t.Fatal(lease, err)
 	}
-	inst.StartFailed(epoch.Add(time.Minute), Failure{Err: errors.New("late")})
+	inst.Prolong(epoch.Add(time.Hour))
+	grants := inst.Ready(epoch.Add(time.Minute)).Grants
+	if len(grants) != 1 || grants[0].Waiter != &first {
+		t.Fatalf("grants %+v", grants)
+	}
+	if inst.Prolong(epoch.Add(time.Hour)) {
+		t.Error("an instance that is ready does not start")
+	}
+	if lease, _, err := g.Acquire(epoch.Add(time.Minute), &second); lease.Instance != nil || err != nil {
+		t.Fatal(lease, err)
+	}
+	if exp := p.Expire(epoch.Add(time.Minute + 10*time.Second)); len(exp.Refused) != 1 {
+		t.Error("who waits for a slot is refused as ever, once the instance is ready")
+	}
+	grants[0].Lease.Release(epoch.Add(2 * time.Minute))
+	g.Drain(epoch.Add(2 * time.Minute))
+	inst.Lost(epoch.Add(2*time.Minute), hearth.EndDrained)
 	res.Release()
 }

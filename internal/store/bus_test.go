@@ -207,3 +207,76 @@ func TestDisjoint(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestDeletedUnderLease: a message that somebody deletes while it is under lease is not
+// waited for after a death.
+func TestDeletedUnderLease(t *testing.T) {
+	dir := t.TempDir()
+	b := openBus(t, BusConfig{Dir: dir})
+	js, err := b.open(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.CreateStream(testContext(t), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		if _, err := b.Send(testContext(t), "s", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := SourceConfig{Name: "c", Stream: "S", FromStart: true, Lease: time.Minute, MaxPending: 100}
+	s, err := b.Source(testContext(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, got := pullFrom(t, s, 3); got != "1:s=(1) 2:s=(1) 3:s=(1)" {
+		t.Errorf("pulled %s", got)
+	}
+	if err := stream.DeleteMsg(testContext(t), 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	b = openBus(t, BusConfig{Dir: dir})
+	if s, err = b.Source(testContext(t), cfg); err != nil {
+		t.Fatal(err)
+	}
+	list, got := pullFrom(t, s, 10)
+	for !strings.Contains(got, "4:s=(1)") {
+		more, words := pullFrom(t, s, 10)
+		list, got = append(list, more...), got+" "+words
+	}
+	if got != "1:s=(2) 3:s=(2) 4:s=(1)" {
+		t.Errorf("after a death: %s", got)
+	}
+	if p, err := s.Position(testContext(t), false); err != nil || p.Leased != len(list) {
+		t.Errorf("%+v, %v: waits for more than %d", p, err, len(list))
+	}
+}
+
+// TestSendBy: what Hearth sends to a subject reaches those who are on the bus.
+func TestSendBy(t *testing.T) {
+	s, b := openIn(t, t.TempDir()), openBus(t, BusConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	s.SendBy(b)
+	nc, err := nats.Connect("nats://" + b.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	sub, err := nc.SubscribeSync("done.*")
+	if err == nil {
+		err = nc.FlushTimeout(testTime)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored, err := s.Send(testContext(t), "done.x", []byte("x"), nil); err != nil || stored {
+		t.Errorf("stored %v, %v", stored, err)
+	}
+	if m, err := sub.NextMsgWithContext(testContext(t)); err != nil || string(m.Data) != "x" {
+		t.Errorf("%+v, %v", m, err)
+	}
+}

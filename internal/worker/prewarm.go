@@ -256,6 +256,7 @@ func (b *blanks) step(ctx context.Context) (again time.Time, idle bool) {
 		if again, wait := b.putOff(b.cfg.Busy(ctx)); wait {
 			return again, true
 		}
+		plan = b.plan() // that took its time
 	}
 	switch {
 	case plan.Stop != nil:

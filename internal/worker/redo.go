@@ -13,34 +13,56 @@ import (
 // An init may take 10 s. On Lambda one that takes longer is stopped, and done again as a
 // part of the first invocation, with the function's own time-out as its limit (recorded
 // behaviour). So a function whose init needs 15 s works if its time-out is long enough.
+// Provisioned instances, for which nobody waits, have 130 s, or the function's time-out if
+// that is longer, and no second try.
 
-// lateInit is an init that took too long.
-type lateInit struct{ initFailure }
+// provisionedInits is how many times the usual limit a provisioned instance has.
+const provisionedInits = 13
+
+// lateInit is an init that took longer than its limit.
+type lateInit struct{ limit time.Duration }
+
+func (e *lateInit) Error() string {
+	return fmt.Sprintf("Init timed out after %.2f seconds", e.limit.Seconds())
+}
 
 func late(err error) bool {
 	var l *lateInit
 	return errors.As(err, &l)
 }
 
-// initTimedOut says which limit an init has overrun, and what to do.
-func (w *Worker) initTimedOut(v *hearth.Version) initFailure {
-	words := fmt.Sprintf("Error: Task timed out after %.2f seconds. Init timed out after %.2f seconds before that, and was begun again as part of the invocation. "+
-		"Do less outside the handler, or give the function a longer timeout.", v.Config.Timeout.Seconds(), w.cfg.InitTimeout.Seconds())
+// initLimit is how long the first init of an instance may take. Whoever waits for it all
+// the same is not refused before.
+func (w *Worker) initLimit(inst *instance) time.Duration {
+	if !inst.pooled.Provisioned() {
+		return w.cfg.InitTimeout
+	}
+	limit := max(provisionedInits*w.cfg.InitTimeout, inst.version.Config.Timeout)
+	inst.pooled.Prolong(time.Now().Add(limit + destroyTimeout))
+	return limit
+}
+
+// initTimedOut is the failure of an init that took too long; words tell of the limits.
+func initTimedOut(v *hearth.Version, words string) error {
+	words += ". Do less outside the handler, or give the function a longer timeout."
 	if language, err := hearth.Language(v.Config.Runtime); err == nil && language == hearth.LangCustom {
 		words += " The init of a bootstrap ends when it calls /2018-06-01/runtime/invocation/next, and every extension /2020-01-01/extension/event/next."
 	}
-	return initFailure{doc: encode(hearth.FailureDoc{ErrorType: hearth.TypeTimedOut, ErrorMessage: words}), err: errors.New(words)}
+	return &initFailure{doc: encode(hearth.FailureDoc{ErrorType: hearth.TypeTimedOut, ErrorMessage: words}), err: errors.New(words)}
 }
 
 // redo does an init again that took too long, in a new sandbox, unless nobody wants the
 // instance any more.
-func (w *Worker) redo(ctx context.Context, inst *instance) error {
-	inst.reportInit(w.cfg.InitTimeout, "init", "timeout")
+func (w *Worker) redo(ctx context.Context, inst *instance, first error) error {
+	inst.reportInit(inst.initTook, "init", "timeout")
+	if inst.pooled.Provisioned() {
+		return initTimedOut(inst.version, first.Error())
+	}
 	limit := inst.version.Config.Timeout
 	began := time.Now()
-	failed := w.initTimedOut(inst.version)
+	failed := initTimedOut(inst.version, fmt.Sprintf("Error: Task timed out after %.2f seconds. %v before that, and was begun again as part of the invocation", limit.Seconds(), first))
 	if !inst.pooled.Prolong(began.Add(limit + destroyTimeout)) {
-		return &failed
+		return failed
 	}
 	inst.shown.Store(nil)
 	inst.remove(w)
@@ -53,7 +75,7 @@ func (w *Worker) redo(ctx context.Context, inst *instance) error {
 	inst.initTook = inst.redone
 	if late(err) {
 		inst.reportInit(inst.redone, "invoke", "timeout")
-		return &failed
+		return failed
 	}
 	return err
 }

@@ -46,7 +46,7 @@ func TestInitIsDoneAgain(t *testing.T) {
 	if left := time.Until(time.UnixMilli(deadline.Load())); left > v.Config.Timeout-second {
 		t.Errorf("the function had %v left", left)
 	}
-	if log := w.cfg.Logs.Open("f", res.Instance).Tail("", hearth.MaxLogTailBytes); !bytes.Contains(log, []byte("INIT_REPORT Init Duration: 100.00 ms\tPhase: init\tStatus: timeout")) {
+	if log := w.cfg.Logs.Open("f", res.Instance).Tail("", hearth.MaxLogTailBytes); !bytes.Contains(log, []byte("INIT_REPORT Init Duration: ")) || !bytes.Contains(log, []byte(" ms\tPhase: init\tStatus: timeout")) {
 		t.Errorf("log %s", log)
 	}
 	again, err := w.call(v)
@@ -82,6 +82,27 @@ func TestInitThatLeavesNoTime(t *testing.T) {
 	if took := time.Since(begin); took > 50*time.Millisecond+400*time.Millisecond+time.Second/2 {
 		t.Errorf("it took %v", took)
 	}
+}
+
+// Nobody waits for a provisioned instance: it has longer, and no second try.
+func TestProvisionedInitsHaveLonger(t *testing.T) {
+	var tries atomic.Int32
+	m := &machine{script: func(b *box) {
+		tries.Add(1)
+		b.hello()
+		b.next()
+		wait(b, 200*time.Millisecond)
+		b.send(frame{kind: frameReady, body: []byte(`{}`)})
+		<-b.done
+	}}
+	w := newWorker(t, m, func(cfg *Config) { cfg.InitTimeout = 50 * time.Millisecond })
+	v := version("f", hearth.Exclusive, func(c *hearth.Config) { c.Timeout = 10 * time.Millisecond })
+	w.Provision("f", []hearth.ProvisionedVersion{{Version: v, Executions: 1}})
+	waitUntil(t, func() bool { return w.Provisioned(v).Available == 1 })
+	if n := tries.Load(); n != 1 {
+		t.Errorf("%d inits", n)
+	}
+	w.Provision("f", nil)
 }
 
 // wait lets time pass in a sandbox, or its end come.

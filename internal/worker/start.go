@@ -205,11 +205,11 @@ func (w *Worker) boot(inst *instance) error {
 		return err
 	}
 	began := time.Now()
-	err := w.initialise(ctx, inst, w.cfg.InitTimeout)
+	err := w.initialise(ctx, inst, w.initLimit(inst))
 	inst.initTook = time.Since(began)
 	inst.watch.lap("init")
 	if late(err) {
-		err = w.redo(ctx, inst)
+		err = w.redo(ctx, inst, err)
 	}
 	if err == nil {
 		inst.peakMB(time.Now(), 0)
@@ -243,7 +243,6 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 	w.tasks.Go(inst.readOutput)
 	inst.conn = link.New(sb.Conn(), link.Options{MaxInFlight: v.Config.Slots(), OnLog: inst.onLog, Loop: w.cfg.Loops.Next()})
 	inst.shown.Store(&sb)
-	inst.watch.lap("sandbox")
 	return nil
 }
 
@@ -307,7 +306,7 @@ func (w *Worker) initialise(ctx context.Context, inst *instance, limit time.Dura
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if _, err := inst.conn.Hello(ctx); err != nil {
-		return w.initFailed(inst, err)
+		return w.initFailed(inst, err, limit)
 	}
 	inst.watch.lap("interpreter")
 	v, seen := inst.version, place{code: inst.sb.CodeDir(), shim: w.inside("").shim, tmp: inst.sb.TmpDir()}
@@ -322,19 +321,19 @@ func (w *Worker) initialise(ctx context.Context, inst *instance, limit time.Dura
 		MaxResponseBytes: hearth.MaxPayloadBytes,
 	})
 	if err != nil {
-		return w.initFailed(inst, err)
+		return w.initFailed(inst, err, limit)
 	}
 	return nil
 }
 
 // initFailed finds the words for an init that did not succeed.
-func (w *Worker) initFailed(inst *instance, err error) error {
+func (w *Worker) initFailed(inst *instance, err error, limit time.Duration) error {
 	var reported *link.InitError
 	switch {
 	case errors.As(err, &reported):
 		return &initFailure{doc: reported.Raw, err: err}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &lateInit{w.initTimedOut(inst.version)}
+		return &lateInit{limit}
 	case errors.Is(err, context.Canceled):
 		return err
 	}

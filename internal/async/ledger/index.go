@@ -53,9 +53,14 @@ func OpenIndex(path string) (x *Index, complete bool, err error) {
 	return &Index{file: f}, complete, nil
 }
 
+// Doubt notes that messages may be missing, also for those who open the file later.
+func (x *Index) Doubt() error { return x.head("") }
+
 // Complete notes that all messages of the queue were put.
-func (x *Index) Complete() error {
-	if _, err := x.file.WriteAt(header(indexMagic, bootID()), 0); err != nil {
+func (x *Index) Complete() error { return x.head(bootID()) }
+
+func (x *Index) head(boot string) error {
+	if _, err := x.file.WriteAt(header(indexMagic, boot), 0); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	return nil

@@ -163,26 +163,6 @@ func (l *Ledger) Get(id string) (hearth.EventStatus, error) {
 	return hearth.EventStatus{}, ErrNotFound
 }
 
-// Remove forgets the event. It is no error if it is not known.
-func (l *Ledger) Remove(id string) error {
-	bucket := bucketOf(id)
-	lock := &l.locks[bucket%locks]
-	lock.Lock()
-	defer lock.Unlock()
-	var page [bucketSize]byte
-	if _, err := l.file.ReadAt(page[:], bucket*bucketSize); err != nil {
-		return fmt.Errorf("ledger: %w", err)
-	}
-	for i := range perBucket {
-		if _, ok := decode(page[i*entrySize:(i+1)*entrySize], id); ok {
-			if _, err := l.file.WriteAt(make([]byte, headSize), bucket*bucketSize+int64(i*entrySize)); err != nil {
-				return fmt.Errorf("ledger: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
 // encode shortens the error until the status fits.
 func encode(s *hearth.EventStatus) (entry [entrySize]byte, err error) {
 	short := *s

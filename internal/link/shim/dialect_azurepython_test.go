@@ -57,6 +57,8 @@ func azurePythonV2() []check {
 		{about: "v2: `@app.queue_trigger`, `@app.queue_output`; outputs are the result", files: files{"function_app.py": azurePythonHead + "app = func.FunctionApp()\n@app.queue_trigger(arg_name='msg', queue_name='in', connection='c')\n@app.queue_output(arg_name='out', queue_name='out', connection='c')\ndef hello(msg: func.QueueMessage, out: func.Out[str]): out.set(msg.get_body().decode())"}, payload: `"words"`, want: `{"out": "words"}`},
 		{about: "v2: Invoke: the payload is the JSON body", files: azureApp(``, `return str(req.get_json()["n"] + 1)`), payload: `{"n":1}`, want: `"2"`},
 		{about: "the archive's own `azure-functions` goes before the stand-in", files: merged(azureApp(``, `return func.HttpResponse("hi")`), files{"azure/functions/__init__.py": azureOwn}), request: get("/"), want: `200 | text/plain; charset=utf-8 | own hi`},
+		{about: "… and its converters make what triggers give", files: merged(azureMain("def main(msg): return msg", ""), files{"azure/functions/__init__.py": azureOwn, "azure/functions/meta.py": azureOwnMeta,
+			"hello/function.json": `{"bindings":[{"type":"queueTrigger","direction":"in","name":"msg"},{"type":"queue","direction":"out","name":"$return"}]}`}), payload: `{"n":1}`, want: `"string of r*`},
 		{about: "other packages below `azure` are found beside the stand-in", files: merged(azureApp(``, "import azure.other\n    return azure.other.word"), files{"azure/other/__init__.py": "word = 'other'"}), request: get("/"), want: `200 | text/plain; charset=utf-8 | other`},
 	}
 }
@@ -80,6 +82,21 @@ class FunctionApp:
     def __init__(self, http_auth_level): self.all = []
     def get_functions(self): return self.all
     def route(self): return lambda function: self.all.append(Registered(function))
+`
+
+// azureOwnMeta is such a package's registry, whose converter wants text.
+const azureOwnMeta = `
+class Datum:
+    def __init__(self, value, type): self.value, self.type = value, type
+class Converter:
+    @classmethod
+    def decode(cls, data, *, trigger_metadata):
+        if data.type == "json": raise ValueError("unsupported")
+        return "%s of %s: %s" % (data.type, trigger_metadata["Id"].value, data.value)
+class Registry:
+    @classmethod
+    def get(cls, name): return Converter if name == "queueTrigger" else None
+def get_binding_registry(): return Registry
 `
 
 func azurePython() checks {

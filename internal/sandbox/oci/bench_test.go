@@ -124,6 +124,9 @@ func BenchmarkFreezeThaw(b *testing.B) {
 		}
 		sb.Conn().Close()
 		sb.Output().Close()
+		if err := d.Close(); err != nil {
+			b.Error(err)
+		}
 	}()
 	f := sb.(sandbox.Freezer)
 	var freezing, thawing, answering time.Duration

@@ -53,3 +53,21 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+// FuzzFailures: whatever a function returns names messages of its batch, or fails all.
+func FuzzFailures(f *testing.F) {
+	f.Add([]byte(`{"batchItemFailures":[{"itemIdentifier":"2"}]}`))
+	f.Add([]byte(`{"batchItemFailures":[{"itemIdentifier":""},{}]}`))
+	f.Add([]byte(`{"batchItemFailures":{}}`))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		failed, whole := failures(payload, []uint64{1, 2, 3})
+		if whole && len(failed) > 0 {
+			t.Errorf("all, and %v", failed)
+		}
+		for _, seq := range failed {
+			if seq < 1 || seq > 3 {
+				t.Errorf("%d is not in the batch", seq)
+			}
+		}
+	})
+}

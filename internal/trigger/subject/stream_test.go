@@ -10,19 +10,20 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"hearth/internal/hearth"
+	"hearth/internal/store"
 )
 
 // outsider is a client of the bus, as people are.
-func (n *node) outsider() jetstream.JetStream {
-	n.t.Helper()
-	nc, err := nats.Connect("nats://" + n.bus.Addr().String())
+func outsider(t testing.TB, b *store.Bus) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect("nats://" + b.Addr().String())
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
-	n.t.Cleanup(nc.Close)
+	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return js
 }
@@ -39,7 +40,7 @@ func (n *node) stream(js jetstream.JetStream, name, subject string, kind jetstre
 // another stream keeps is refused by name, and does not harm the others.
 func TestStreams(t *testing.T) {
 	n := newNode(t)
-	js := n.outsider()
+	js := outsider(t, n.bus)
 	n.stream(js, "KEPT", "kept.*", jetstream.LimitsPolicy)
 	n.stream(js, "WORK", "work.*", jetstream.WorkQueuePolicy)
 	n.publish("kept.a", "1")

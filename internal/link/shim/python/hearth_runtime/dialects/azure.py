@@ -257,8 +257,8 @@ class Azure(Adapter):
             raw = {"json": payload.encode(value).decode(), "string": text, "bytes": text.encode()}[shape]
             try:
                 return converter.decode(meta.Datum(raw, shape), trigger_metadata=about)
-            except (NotImplementedError, KeyError, AttributeError):
-                continue
+            except (NotImplementedError, ValueError, TypeError, KeyError, AttributeError):
+                continue  # not in this shape
         return text
 
     def _outputs(self, call):
