@@ -106,6 +106,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err := oneOf("--isolation", r.isolation, IsolationAuto, IsolationRunc, IsolationProcess); err != nil {
 		return usagef("%w", err)
 	}
+	before := r.look()
 	first, err := r.plan(ctx)
 	if err != nil {
 		return err // nothing has been started yet
@@ -127,17 +128,26 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err := r.put(ctx, first, "running"); err != nil {
 		return err
 	}
-	return r.serve(ctx, l)
+	return r.serve(ctx, l, before)
 }
 
-// serve answers requests, and looks for changes, until ctx ends.
-func (r *runner) serve(ctx context.Context, l net.Listener) error {
+// look is what the folder holds before it is read, so that no change made while the
+// platform starts is missed; nothing when changes do not count.
+func (r *runner) look() map[string]stamp {
+	if !r.watch {
+		return nil
+	}
+	return snapshot(r.dir)
+}
+
+// serve answers requests, and looks for changes since before, until ctx ends.
+func (r *runner) serve(ctx context.Context, l net.Listener, before map[string]stamp) error {
 	server := &http.Server{Handler: r.handler(), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	r.say(fmt.Sprintf("%s answers at %s", r.name(), r.out.Paint(screen.Cyan, "http://"+l.Addr().String()+"/")))
 	if r.watch {
-		r.logs.Go(func() { r.watchFolder(ctx) })
+		r.logs.Go(func() { r.watchFolder(ctx, before) })
 	}
 	select {
 	case err := <-failed:

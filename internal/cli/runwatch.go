@@ -24,12 +24,11 @@ type stamp struct {
 	mode     fs.FileMode
 }
 
-// watchFolder deploys anew after every change, until ctx ends. A folder that cannot
-// be deployed leaves what runs as it is.
-func (r *runner) watchFolder(ctx context.Context) {
+// watchFolder deploys anew after every change since the folder was as before, until ctx
+// ends. A folder that cannot be deployed leaves what runs as it is.
+func (r *runner) watchFolder(ctx context.Context, before map[string]stamp) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	before := snapshot(r.dir)
 	for {
 		select {
 		case <-ctx.Done():

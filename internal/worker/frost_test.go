@@ -51,17 +51,21 @@ func TestIdleInstancesStandStill(t *testing.T) {
 			t.Errorf("its state is %q", got)
 		}
 	}
+	counts := func() map[string]int {
+		kinds := map[string]int{}
+		for _, e := range ring.Since(0, events.Filter{}) {
+			kinds[e.Kind]++
+		}
+		return kinds
+	}
+	await(t, "told", func() bool { return counts()["instance.frozen"] >= 3 }) // after it stands still
 	if b := m.boxes()[0]; b.freezes.Load() != 3 || b.thaws.Load() != 2 {
 		t.Errorf("frozen %d times and thawed %d times", b.freezes.Load(), b.thaws.Load())
 	}
 	if s := w.Stats(); s.FrozenNow != 1 || s.Frozen != 3 || s.Thawed != 2 {
 		t.Errorf("%+v", s)
 	}
-	kinds := map[string]int{}
-	for _, e := range ring.Since(0, events.Filter{}) {
-		kinds[e.Kind]++
-	}
-	if kinds["instance.frozen"] != 3 || kinds["instance.thawed"] != 2 {
+	if kinds := counts(); kinds["instance.frozen"] != 3 || kinds["instance.thawed"] != 2 {
 		t.Errorf("events: %v", kinds)
 	}
 }
