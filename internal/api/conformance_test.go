@@ -177,12 +177,13 @@ func TestSlowBody(t *testing.T) {
 
 // TestSlowFunction: the timeouts are for clients, not for functions.
 func TestSlowFunction(t *testing.T) {
-	w := start(t, Config{HeaderTimeout: 50 * time.Millisecond, BodyTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond})
+	const limit = 300 * time.Millisecond
+	w := start(t, Config{HeaderTimeout: limit, BodyTimeout: limit, WriteTimeout: limit})
 	w.deploy(t, "wait", "wait", "")
 	c, r := w.dial(t)
 	send(t, c, strings.Replace(invokeEcho, "echo", "wait", 1)+"Content-Length: 2\r\n\r\n{}")
 	<-w.invoker.waiting
-	time.AfterFunc(200*time.Millisecond, func() { close(w.invoker.block) })
+	time.AfterFunc(3*limit, func() { close(w.invoker.block) })
 	if resp, body := read(t, r, "POST"); resp.StatusCode != 200 || body != `"waited"` {
 		t.Fatalf("got %d %q", resp.StatusCode, body)
 	}

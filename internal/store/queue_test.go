@@ -120,11 +120,11 @@ func TestQueueLinesAreApart(t *testing.T) {
 func TestLeaseEndsAndIsExtended(t *testing.T) {
 	q := openQueue(t, openIn(t, t.TempDir()), WorkQueue)
 	publish(t, q, "a", "x")
-	p := openPuller(t, q, PullerConfig{Key: "a", Lease: 200 * time.Millisecond})
+	p := openPuller(t, q, PullerConfig{Key: "a", Lease: time.Second})
 	first := pullOne(t, p)
 	begin, tick := time.Now(), time.NewTicker(50*time.Millisecond)
 	defer tick.Stop()
-	for time.Since(begin) < time.Second {
+	for time.Since(begin) < 3*time.Second {
 		<-tick.C
 		if err := first.Extend(); err != nil {
 			t.Fatal(err)

@@ -281,12 +281,14 @@ func TestPythonConcurrent(t *testing.T) {
 	for _, async := range []bool{false, true} {
 		t.Run(fmt.Sprint("async ", async), func(t *testing.T) {
 			in := startPython(t, shimtest.Options{Slots: 50, Files: map[string]string{"app.py": pythonFor(`
-RUNNING = MOST = 0
+RUNNING = MOST = CAME = 0
 
 DEF handler(event, context):
-    global RUNNING, MOST
+    global RUNNING, MOST, CAME
+    CAME += 1
     RUNNING += 1
     MOST = max(MOST, RUNNING)
+    while CAME < event["all"]: SLEEP(0.01)
     SLEEP(event["sleep"])
     RUNNING -= 1
     return [event["n"], MOST]
@@ -298,7 +300,7 @@ DEF handler(event, context):
 				for i := range 50 {
 					call := link.NewCall()
 					call.ID = fmt.Sprintf("r%d-%d", round, i)
-					call.Payload = fmt.Appendf(nil, `{"n":%d,"sleep":%f}`, i, 0.2+float64(50-i)/1000)
+					call.Payload = fmt.Appendf(nil, `{"n":%d,"sleep":%f,"all":%d}`, i, 0.2+float64(50-i)/1000, 50*(round+1))
 					waits = append(waits, in.Begin(t, call))
 				}
 				for i, wait := range waits {
