@@ -85,12 +85,12 @@ type conn struct {
 	size      int // of the request being served
 	out       [2][]byte
 	waitsFor  phase
-	taken     bool // the handler takes the request, whose body has not come whole yet
-	busy      bool // an exchange is under way
-	pumping   bool // somebody is in pump
-	ended     bool // the client sends no more
-	closing   bool // when the answer is written
-	lingering bool // closed but for what the client still sends
+	taken     bool  // the handler takes the request, whose body has not come whole yet
+	busy      bool  // an exchange is under way
+	pumping   bool  // somebody is in pump
+	ended     bool  // the client sends no more
+	closing   bool  // when the answer is written
+	lingering bool  // closed but for what the client still sends
 	last      int64 // when half a request must be whole, after Drain; Unix nanoseconds
 	dropped   int
 	gone      bool // closed, or in other hands
