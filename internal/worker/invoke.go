@@ -216,8 +216,6 @@ func (w *Worker) refusal(inv *hearth.Invocation, err error) (*hearth.Result, err
 	return nil, err
 }
 
-func (w *Worker) release(lease pool.Lease) { w.releaseAt(lease, time.Now()) }
-
 func (w *Worker) releaseAt(lease pool.Lease, now time.Time) {
 	next, destroy := lease.Release(now)
 	if next.Waiter != nil {
