@@ -13,7 +13,7 @@ provider:
   runtime: nodejs20.x
   environment:
     TABLE: !Ref Orders
-    TABLE_ARN: {Fn::GetAtt: [Orders, Arn]}
+    TABLE_ARN: {"Fn::GetAtt": [Orders, Arn]}
     NAME: plain
 functions:
   f:
