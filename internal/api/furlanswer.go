@@ -51,7 +51,7 @@ type answer struct {
 // writeAnswer maps payload, a function's result, to ctx's response. On an error,
 // which is in words for the function's owner, the response is half done.
 func writeAnswer(ctx *fasthttp.RequestCtx, c *call, payload []byte) error {
-	if !json.Valid(payload) {
+	if !validJSON(payload) {
 		return fmt.Errorf("the function's result is not JSON")
 	}
 	c.scratch = c.scratch[:0]

@@ -231,7 +231,7 @@ func TestQuotedProperty(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got string
-		if err := json.Unmarshal(appendQuoted(nil, s), &got); err != nil || got != want {
+		if err := json.Unmarshal(appendQuotedString(nil, s), &got); err != nil || got != want {
 			t.Fatalf("%q became %q, %v; want %q", s, got, err, want)
 		}
 		if back := string(appendUnquoted(nil, text)); back != want {

@@ -124,6 +124,7 @@ type http2Conn struct {
 
 	mu     sync.Mutex
 	active int // requests under way
+	ended  int // and over
 	closed bool
 }
 
@@ -142,6 +143,7 @@ func (c *http2Conn) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.active--
+	c.ended++
 	c.endLocked()
 }
 
@@ -151,24 +153,31 @@ func (c *http2Conn) endLocked() {
 	}
 }
 
-func (c *http2Conn) busy() bool {
+// usage is how many requests are under way, and how many are over.
+func (c *http2Conn) usage() (active, ended int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.active > 0
+	return c.active, c.ended
 }
 
-// Read is net.Conn's. While the server drains, a connection is good for as long as
-// requests are under way on it: their readers have to say that they read.
+// Read is net.Conn's. A draining server ends connections when they have no requests any
+// more; net/http sees to that. Until then it has to read: clients say there how much
+// they have taken. Connections that net/http overlooked, because they came while the
+// draining began, end when nothing happens on them.
 func (c *http2Conn) Read(p []byte) (int, error) {
 	for {
 		draining := c.s.draining.Load() != 0
 		if draining {
-			if err := c.SetReadDeadline(time.Now().Add(c.s.cfg.DrainGrace)); err != nil {
+			if err := c.SetReadDeadline(time.Now().Add(c.s.cfg.DrainGrace + lingerTime)); err != nil {
 				return 0, err
 			}
 		}
+		before, endedBefore := c.usage()
 		n, err := c.Conn.Read(p)
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.s.draining.Load() == 0 || draining && !c.busy() {
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.s.draining.Load() == 0 {
+			return n, err
+		}
+		if after, ended := c.usage(); draining && before+after == 0 && ended == endedBefore {
 			return n, err
 		}
 	}

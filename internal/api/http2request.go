@@ -119,6 +119,9 @@ func (c *http2Call) readHead(r *http.Request, most int) error {
 		return err
 	}
 	c.ctx.Request.Header.SetProtocol(r.Proto)
+	if r.ContentLength < 0 {
+		c.ctx.Request.Header.SetContentLength(-1) // nobody knows yet
+	}
 	return nil
 }
 

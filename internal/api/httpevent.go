@@ -29,7 +29,7 @@ func (c *call) buildEvent1(in *eventInput, m *httpMatch) {
 		path = []byte("/")
 	}
 	b := append(c.event[:0], `{"version":"1.0","resource":`...)
-	b = appendQuoted(b, []byte(m.Path))
+	b = appendQuotedString(b, m.Path)
 	b = append(b, `,"path":`...)
 	b = appendQuoted(b, path)
 	b = append(b, `,"httpMethod":`...)
@@ -160,7 +160,7 @@ func (c *call) appendParameters(b []byte, m *httpMatch, null bool) []byte {
 	first := true
 	for i, value := range m.values {
 		b = separated(b, &first, `,"pathParameters":{`)
-		b = append(appendQuoted(b, []byte(m.names[i])), ':')
+		b = append(appendQuotedString(b, m.names[i]), ':')
 		b = appendQuoted(b, appendUnescaped(nil, []byte(value), false))
 	}
 	return append(b, '}')

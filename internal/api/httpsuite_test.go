@@ -33,5 +33,5 @@ func TestHTTPConformance(t *testing.T) {
 
 // httpCases is the table.
 func httpCases() []httpCase {
-	return slices.Concat(messageCases(), bodyCases(), streamCases(), endCases(), wireCases(), refusedCases())
+	return slices.Concat(messageCases(), bodyCases(), streamCases(), endCases(), wireCases(), refusedCases(), frameCases())
 }

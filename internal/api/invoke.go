@@ -181,7 +181,7 @@ func payload(body []byte) ([]byte, error) {
 	if len(body) == 0 {
 		return []byte("{}"), nil
 	}
-	if json.Valid(body) && utf8.Valid(body) {
+	if validJSON(body) && utf8.Valid(body) {
 		return body, nil
 	}
 	return nil, hearth.Errorf(hearth.ErrInvalidRequest, "Could not parse request body into json: Could not parse payload into json: %s", whyNotJSON(body))

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
-// The functions here read JSON text that is known to be valid (json.Valid), and so
+// The functions here read JSON text that is known to be valid (validJSON), and so
 // need check nothing.
 
 // skipSpace is the index of the first byte at or after i that is not white space.
@@ -115,6 +116,11 @@ func unquoted(raw []byte, scratch *[]byte) []byte {
 func appendUnquoted(dst, raw []byte) []byte {
 	raw = raw[1 : len(raw)-1]
 	for i := 0; i < len(raw); {
+		if n := bareRun(raw[i:]); n > 0 {
+			dst = append(dst, raw[i:i+n]...)
+			i += n
+			continue
+		}
 		c := raw[i]
 		switch {
 		case c == '\\':
@@ -177,23 +183,27 @@ func hexRune(b []byte) rune {
 const hexDigits = "0123456789abcdef"
 
 // appendQuoted appends s as JSON text. Bytes that are not UTF-8 become U+FFFD.
-func appendQuoted[T []byte | string](dst []byte, s T) []byte {
+func appendQuoted(dst, s []byte) []byte {
 	return append(appendInside(append(dst, '"'), s), '"')
 }
 
+// appendQuotedString is appendQuoted for a string.
+func appendQuotedString(dst []byte, s string) []byte {
+	return appendQuoted(dst, unsafe.Slice(unsafe.StringData(s), len(s))) // which only reads it
+}
+
 // appendInside is appendQuoted without the quotes.
-func appendInside[T []byte | string](dst []byte, s T) []byte {
+func appendInside(dst, s []byte) []byte {
 	begin := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
+	for i := 0; ; {
+		i += bareRun(s[i:])
+		if i == len(s) {
+			break
 		}
-		size := 1
+		c, size := s[i], 1
 		if c >= utf8.RuneSelf {
 			var r rune
-			if r, size = utf8.DecodeRune([]byte(s[i:min(len(s), i+utf8.UTFMax)])); r != utf8.RuneError || size > 1 {
+			if r, size = utf8.DecodeRune(s[i:]); r != utf8.RuneError || size > 1 {
 				i += size
 				continue
 			}

@@ -173,7 +173,7 @@ func (s *Server) readPrelude(ctx *fasthttp.RequestCtx, c *call, body *streamBody
 
 func writePrelude(ctx *fasthttp.RequestCtx, c *call, text []byte) error {
 	value := bytes.TrimSpace(text)
-	if !json.Valid(value) || value[0] != '{' {
+	if !validJSON(value) || value[0] != '{' {
 		return fmt.Errorf("the prelude of the response is not a JSON object")
 	}
 	c.scratch = c.scratch[:0]

@@ -1,7 +1,6 @@
 package async
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -15,59 +14,6 @@ const scanEvery = 5 * time.Second
 
 // tidyEvery is how many scans there are between two times of tidying up.
 const tidyEvery = 12
-
-// lineIdle is for how long a line that nobody has used is kept open.
-const lineIdle = 10 * time.Minute
-
-// maxLeased bounds the events of one line under lease, over all nodes. The gate allows
-// far fewer, so it only limits what a broken node can do.
-const maxLeased = 4096
-
-// lines are the open lines of functions.
-type lines struct {
-	mu   sync.Mutex
-	open map[string]*openLine
-}
-
-type openLine struct {
-	puller *store.Puller
-	used   time.Time
-}
-
-// line opens the function's line.
-func (s *Service) line(ctx context.Context, function string) (*store.Puller, error) {
-	s.lines.mu.Lock()
-	l := s.lines.open[function]
-	if l != nil {
-		l.used = time.Now()
-	}
-	s.lines.mu.Unlock()
-	if l != nil {
-		return l.puller, nil
-	}
-	p, err := s.queue.Puller(ctx, store.PullerConfig{Key: function, Lease: s.cfg.Lease, MaxInFlight: maxLeased})
-	if err != nil {
-		return nil, err
-	}
-	s.lines.mu.Lock()
-	defer s.lines.mu.Unlock()
-	if s.lines.open == nil {
-		s.lines.open = map[string]*openLine{}
-	}
-	s.lines.open[function] = &openLine{p, time.Now()}
-	return p, nil
-}
-
-// forget drops lines that were not used for a while. The engine forgets them by itself.
-func (l *lines) forget(now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for function, line := range l.open {
-		if now.Sub(line.used) > lineIdle {
-			delete(l.open, function)
-		}
-	}
-}
 
 // poke says that a function's line may have something, and begins what may begin.
 func (s *Service) poke(function string) {
@@ -126,12 +72,27 @@ func (s *Service) takeTurn(turn Turn) {
 		s.gate.Done(turn)
 	}
 	s.gate.Pulled(turn, len(list))
+	if pause, ok := s.lines.pulled(turn.Function, list, turn.Permits); ok {
+		s.begin(func() { s.lookAgain(turn.Function, pause) })
+	}
 	s.dispatch()
 	for _, j := range jobs {
 		if s.paused.Load() || !s.begin(func() { s.attempt(j) }) {
 			s.release(j.delivery)
 			s.gate.Done(j.turn)
 		}
+	}
+}
+
+// lookAgain pokes a function's line after a pause.
+func (s *Service) lookAgain(function string, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		s.lines.looking(function)
+		s.poke(function)
+	case <-s.stop:
 	}
 }
 

@@ -226,7 +226,7 @@ func TestPlatformWasDown(t *testing.T) {
 	w.open(Config{})
 	before := newClock(time.Now()) // of a run that has ended
 	rec := record{Event: Event{ID: "old", Function: "f"}, Progress: Progress{Accepted: time.Now().Add(-9 * time.Hour)}}
-	if _, err := w.queue.put(testContext(t), rec.message(before, "f", false), rec.ID); err != nil {
+	if _, _, err := w.queue.put(testContext(t), rec.message(before, "f", false), rec.ID); err != nil {
 		t.Fatal(err)
 	}
 	w.Start()

@@ -201,7 +201,7 @@ func (s *Service) enqueue(ctx context.Context, rec *record, once string, known b
 	if most := s.queue.MaxMessage(); len(m.Meta)+len(m.Data)+metaRoom > most {
 		return fmt.Errorf("async: %w: %d bytes, and with what may be added the engine takes %d", store.ErrTooLarge, len(m.Meta)+len(m.Data), most-metaRoom)
 	}
-	duplicate, err := s.queue.put(ctx, m, rec.ID)
+	seq, duplicate, err := s.queue.put(ctx, m, rec.ID)
 	if err != nil || duplicate {
 		return err
 	}
@@ -210,6 +210,7 @@ func (s *Service) enqueue(ctx context.Context, rec *record, once string, known b
 		s.note(&status) // it may have run by now: then this is no news
 	}
 	s.tally.of(rec.Function).accepted.add(time.Now())
+	s.lines.wrote(rec.Function, seq)
 	s.poke(rec.Function)
 	return nil
 }

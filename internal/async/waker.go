@@ -218,12 +218,14 @@ func (w *waker) bringAll(key, function string, due []waiting) error {
 func (w *waker) bring(ctx context.Context, function string, e *waiting) error {
 	if e.err != nil {
 		// Whoever reads it from the queue will bury it.
-		_, err := w.s.queue.Publish(ctx, store.Message{Key: function, Meta: e.stored.Meta, Data: e.stored.Data})
+		seq, err := w.s.queue.Publish(ctx, store.Message{Key: function, Meta: e.stored.Meta, Data: e.stored.Data})
+		w.s.lines.wrote(function, seq)
 		return err
 	}
 	e.rec.Due = time.Time{}
 	status := e.rec.status(hearth.EventQueued, time.Now())
 	w.s.note(&status)
-	_, err := w.s.queue.put(ctx, e.rec.message(w.s.clock, function, true), e.rec.ID)
+	seq, _, err := w.s.queue.put(ctx, e.rec.message(w.s.clock, function, true), e.rec.ID)
+	w.s.lines.wrote(function, seq) // 0 after an error: that says nothing
 	return err
 }

@@ -30,13 +30,13 @@ func (q *indexed) open(ctx context.Context, path string) (err error) {
 }
 
 // put publishes an event, and tells whether the engine knew it already by its name.
-func (q *indexed) put(ctx context.Context, m store.Message, id string) (duplicate bool, err error) {
-	seq, duplicate, err := q.PublishOnce(ctx, m)
+func (q *indexed) put(ctx context.Context, m store.Message, id string) (seq uint64, duplicate bool, err error) {
+	seq, duplicate, err = q.PublishOnce(ctx, m)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	_ = q.index.Put(seq, id) // a courtesy: that it fails stops nothing
-	return duplicate, nil
+	return seq, duplicate, nil
 }
 
 // gone notes that a message has left the queue.

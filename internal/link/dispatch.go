@@ -34,9 +34,7 @@ func (c *Conn) onResult(h header, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if h.flags&flagLeaving != 0 {
-		c.leaving.Store(true) // before the call's owner can learn that it is done
-	}
+	c.heed(h)
 	call.begun = true
 	if h.flags&flagStreamed != 0 {
 		return c.beginStream(call, h, body, cancelled)
@@ -54,7 +52,7 @@ func (c *Conn) onData(h header, body []byte) error {
 		if call == nil || !call.begun {
 			return violation("DATA for stream %d, whose RESULT has not come or has ended", h.stream)
 		}
-		if h.flags&flagFailed != 0 && (call.Stream == nil || h.flags&flagMore != 0) {
+		if h.flags&(flagFailed|flagLeaving) != 0 && (call.Stream == nil || h.flags&flagMore != 0) {
 			return violation("DATA for stream %d tells of a failure, but does not end a streamed response", h.stream)
 		}
 		return nil
@@ -62,11 +60,19 @@ func (c *Conn) onData(h header, body []byte) error {
 	if err != nil {
 		return err
 	}
+	c.heed(h)
 	if call.Stream != nil {
 		return c.streamed(call, h, body, cancelled)
 	}
 	c.receive(call, h, body, cancelled)
 	return nil
+}
+
+// heed notes that the shim will end, before the owner of the call can learn that it is done.
+func (c *Conn) heed(h header) {
+	if h.flags&flagLeaving != 0 {
+		c.leaving.Store(true)
+	}
 }
 
 // claim finds the call that a part of a response is for, if check lets it, and with

@@ -99,7 +99,7 @@ func decodeHeader(b []byte) (header, error) {
 	case kindResult:
 		legal = flagMore | flagFailed | flagStreamed | flagLeaving
 	case kindResultData:
-		legal = flagMore | flagFailed
+		legal = flagMore | flagFailed | flagLeaving
 	case kindLog:
 		return h, checkFlags(h, 0)
 	case kindHello, kindReady, kindInitError:

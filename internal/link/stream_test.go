@@ -287,3 +287,19 @@ func TestLeaving(t *testing.T) {
 		t.Errorf("leaving %v, sent: %v, ended: %v", c.Leaving(), err, c.Err())
 	}
 }
+
+// TestLeavingAmidstAResponse: the end of a streamed response may say it, too.
+func TestLeavingAmidstAResponse(t *testing.T) {
+	c, p := ready(t, link.Options{})
+	call := newCall("r1", "{}")
+	if err := c.Send(call); err != nil {
+		t.Fatal(err)
+	}
+	stream := p.expect(tInvoke).stream
+	p.write(frame(tResult, streamed|more, stream, []byte("\x00part")))
+	p.write(frame(tResData, 16|failed, stream, []byte("{}")))
+	await(t, call)
+	if !c.Leaving() || !call.Failed || c.Err() != nil {
+		t.Errorf("leaving %v, failed %v, ended: %v", c.Leaving(), call.Failed, c.Err())
+	}
+}

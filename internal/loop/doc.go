@@ -5,5 +5,5 @@
 //
 // A goroutine per socket is easier to write, and costs a switch for every message. On
 // the path of an invocation that is two switches, and two processors woken, for some
-// microseconds of work (ADR 15).
+// microseconds of work (ADR 18).
 package loop

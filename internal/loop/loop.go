@@ -145,7 +145,7 @@ func (l *Loop) close() {
 func (l *Loop) wait() int {
 	for began := time.Duration(0); ; {
 		if n := l.poll(); n != 0 {
-			l.spin.woke(n, began)
+			l.spin.woke(n)
 			return n
 		}
 		runtime.Gosched() // what this turn made runnable need not wait for another thread

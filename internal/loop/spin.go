@@ -8,8 +8,8 @@ import "time"
 // it arrive sooner. It must not cost others anything:
 //   - Where events come several at a time there is work enough, and sleeping lets more of
 //     them gather: no looking then.
-//   - Looking that finds nothing is halved, down to nothing; looking that would have
-//     paid is taken up again (as KVM does with vCPUs that halt).
+//   - Looking that was in vain is halved, down to nothing; where a little more of it
+//     would have paid it is doubled (as KVM does with vCPUs that halt).
 //   - Where others want the processor, which shows in a look that comes much later than
 //     the one before, there is none for a while.
 //   - With a single processor there is nobody to make the event happen meanwhile.
@@ -62,25 +62,23 @@ func (s *spinner) next(looked time.Duration) time.Duration {
 	if looked = now.Sub(s.began); looked < s.limit {
 		return max(looked, 1)
 	}
-	if s.limit /= 2; s.limit < spinLeast {
-		s.limit = 0
-	}
 	s.asleep = now
 	return -1
 }
 
-// woke notes that looking found n events.
-func (s *spinner) woke(n int, looked time.Duration) {
-	s.lone = n == 1
-	if looked > 0 && s.limit < spinMost {
-		s.limit = min(2*s.limit, spinMost)
-	}
-}
+// woke notes that looking, or the first look, found n events.
+func (s *spinner) woke(n int) { s.lone = n == 1 }
 
 // slept notes that sleeping ended with n events.
 func (s *spinner) slept(n int) {
 	s.lone = n == 1
-	if !s.off && s.limit < spinMost && time.Since(s.asleep) < spinMost {
-		s.limit = min(max(2*s.limit, spinLeast), spinMost) // it would have paid
+	switch {
+	case s.off:
+	case time.Since(s.asleep) < spinMost:
+		s.limit = min(max(2*s.limit, spinLeast), spinMost)
+	default:
+		if s.limit /= 2; s.limit < spinLeast {
+			s.limit = 0
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +27,7 @@ func lockDir(dir string) (*dirLock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: cannot open the lock file: %w", err)
 	}
-	if err := flock(file); err != nil {
+	if err := patiently(file); err != nil {
 		defer file.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w: %s is held by %s; stop that process, or use another data directory", ErrLocked, dir, holder(file))
@@ -38,6 +39,26 @@ func lockDir(dir string) (*dirLock, error) {
 		return nil, fmt.Errorf("store: cannot write %s: %w", path, err)
 	}
 	return &dirLock{file}, nil
+}
+
+// A process that was killed while it started another one holds its lock until that one
+// is on its own feet: its lock is waited for.
+const (
+	lockPatience = 5 * time.Second
+	lockPause    = 5 * time.Millisecond
+)
+
+// patiently locks the file. It waits only for processes that are gone.
+func patiently(file *os.File) error {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(lockPause) {
+		err := flock(file)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+		if pid := heldBy(file); pid == 0 || !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			return err
+		}
+	}
 }
 
 func flock(file *os.File) error {
@@ -57,12 +78,21 @@ func writePID(file *os.File) error {
 	return err
 }
 
-// holder names the process whose id is in the lock file.
-func holder(file *os.File) string {
+// heldBy is the process id in the lock file; 0 if there is none.
+func heldBy(file *os.File) int {
 	var text [32]byte
 	n, _ := file.ReadAt(text[:], 0)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:n])))
-	if err != nil {
+	if err != nil || pid <= 0 {
+		return 0
+	}
+	return pid
+}
+
+// holder names the process whose id is in the lock file.
+func holder(file *os.File) string {
+	pid := heldBy(file)
+	if pid == 0 {
 		return "another process"
 	}
 	name, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")

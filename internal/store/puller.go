@@ -80,9 +80,9 @@ func (p *Puller) open(ctx context.Context, stale jetstream.Consumer) (jetstream.
 }
 
 // Pull returns up to n messages that wait in the line, each under a lease; none if
-// none waits, or if MaxInFlight is reached. It does not wait for messages to come. On a
-// busy machine the engine may need a moment before a line knows of a message that has
-// been published: who finds nothing looks again later.
+// none waits, or if MaxInFlight is reached. It does not wait for messages to come. The
+// engine acknowledges a message a moment before a line knows of it: who has published
+// one and finds nothing must look again.
 func (p *Puller) Pull(ctx context.Context, n int) ([]*Delivery, error) {
 	c, err := p.open(ctx, nil)
 	for try := 0; err == nil; try++ {

@@ -194,6 +194,11 @@ func (s *serverless) environment(o *object) map[string]string {
 	}
 	env := map[string]string{}
 	for _, m := range members {
+		if ofCloudFormation(m.value) {
+			line, _ := position(m.keyNode)
+			s.ignore([]Ignored{{o.at(e.key) + "." + m.key, line, "CloudFormation is not there to make it; give the function one with --env " + m.key + "=VALUE"}})
+			continue
+		}
 		if m.value = s.d.resolve(m.value); m.value == nil {
 			continue
 		}
@@ -212,6 +217,24 @@ func (s *serverless) environment(o *object) map[string]string {
 		env[m.key] = value
 	}
 	return env
+}
+
+// ofCloudFormation tells values that only a deployment to AWS has: !Ref Orders,
+// {Fn::GetAtt: [Orders, Arn]} and the like.
+func ofCloudFormation(n ast.Node) bool {
+	key := ""
+	switch v := n.(type) {
+	case *ast.TagNode:
+		return !strings.HasPrefix(v.GetToken().Value, "!!") // those are YAML's own
+	case *ast.MappingValueNode:
+		key = v.Key.String()
+	case *ast.MappingNode:
+		if len(v.Values) == 1 {
+			key = v.Values[0].Key.String()
+		}
+	}
+	key = strings.Trim(key, `"'`)
+	return key == "Ref" || strings.HasPrefix(key, "Fn::")
 }
 
 // sizes reads memory and timeout, which go by many names.

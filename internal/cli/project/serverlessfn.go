@@ -114,13 +114,28 @@ func (s *serverless) settings(o *object, f *Function) {
 	if n := number("concurrency", 1, hearth.MaxMaxConcurrency); n != nil {
 		shareInstances(f, *n) // OpenWhisk: activations in one container
 	}
-	if words, _, ok := o.text("url"); ok && words != "false" {
-		f.Notes = append(f.Notes, "url: every function has one, at /fn/NAME/")
-	}
+	s.url(o, f)
 	if e, ok := o.get("tags"); ok {
 		s.tags(e, f)
 	}
 	s.asyncOf(o, f)
+}
+
+// url reads url: true, or the settings of a function URL, which every function has.
+func (s *serverless) url(o *object, f *Function) {
+	e, ok := o.get("url")
+	if words, _ := text(e.value); !ok || words == "false" {
+		return
+	}
+	f.Notes = append(f.Notes, "url: every function has one, at /fn/NAME/")
+	if _, scalar := text(e.value); scalar {
+		return
+	}
+	if settings := s.d.object(e.value, o.at("url")); settings != nil {
+		settings.used["invokeMode"] = true // a function that streams does so without being told
+		s.ignore(settings.skip("callers are not checked here", "authorizer"))
+		s.ignore(settings.rest())
+	}
 }
 
 // tags are Lambda's; "hearth:" ones choose the model, as through Lambda's API.

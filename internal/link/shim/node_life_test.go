@@ -131,6 +131,9 @@ func TestNodeCrashes(t *testing.T) {
 				}
 				got := in.Call(t, "culprit", `{"crash":true}`)
 				if test.kind != "" {
+					if !in.Conn.Leaving() {
+						t.Error("the next invocation would go to a process that ends")
+					}
 					if doc := failure(t, got); doc.ErrorType != test.kind {
 						t.Errorf("culprit got %+v; want %s", doc, test.kind)
 					}
@@ -162,6 +165,9 @@ func TestNodeUnhandledRejection(t *testing.T) {
 	t.Run("exclusive", func(t *testing.T) {
 		in := startNode(t, shimtest.Options{Files: code})
 		doc := failure(t, in.Call(t, "r1", `{"lose":true}`))
+		if !in.Conn.Leaving() {
+			t.Error("the next invocation would go to a process that ends")
+		}
 		if doc.ErrorType != "Runtime.UnhandledPromiseRejection" || doc.ErrorMessage != "TypeError: lost" {
 			t.Errorf("got %+v", doc)
 		}

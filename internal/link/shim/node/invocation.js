@@ -8,6 +8,7 @@ const output = require('./output.js');
 const stream = require('./stream.js');
 
 const FAILED = 2;
+const LEAVING = 16; // this process ends: another invocation would be lost
 const MAX_LAST = 16 * 1024; // bytes of a failure document after a streamed response
 
 // The owner's code may replace these.
@@ -111,7 +112,7 @@ class Invocation {
   end(flags, text) {
     logs.complete(this, this.stream);
     this.ended = true;
-    if (this.response === null || !this.response.finish(flags === FAILED ? text : null)) {
+    if (this.response === null || !this.response.finish(flags, text)) {
       output.result(this.stream, flags, text);
     }
     this.request = this.payload = this.held = undefined;
@@ -250,4 +251,4 @@ function onEmptyLoop() {
   for (const inv of [...quiet]) logs.run(inv, () => inv.onQuiet());
 }
 
-module.exports = { FAILED, become, invoke, onEmptyLoop };
+module.exports = { FAILED, LEAVING, become, invoke, onEmptyLoop };

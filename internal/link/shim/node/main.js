@@ -114,7 +114,7 @@ process.on('uncaughtException', (err) => {
     return;
   }
   const inv = culprit();
-  if (inv !== null) inv.end(invocation.FAILED, failures.document(err, MAX_DOCUMENT));
+  if (inv !== null) inv.end(invocation.FAILED | invocation.LEAVING, failures.document(err, MAX_DOCUMENT));
   leave(UNCAUGHT);
 });
 
@@ -127,11 +127,12 @@ process.on('unhandledRejection', (reason) => {
     failInit(err, UNHANDLED);
     return;
   }
-  const inv = culprit();
-  if (inv !== null) inv.end(invocation.FAILED, failures.document(err, MAX_DOCUMENT));
   // Where invocations share the instance, one's lost rejection is no reason to end
   // the others, if it is known whose it is.
-  if (!concurrent || logs.invocation() === undefined) leave(UNHANDLED);
+  const last = !concurrent || logs.invocation() === undefined;
+  const inv = culprit();
+  if (inv !== null) inv.end(invocation.FAILED | (last ? invocation.LEAVING : 0), failures.document(err, MAX_DOCUMENT));
+  if (last) leave(UNHANDLED);
 });
 
 process.on('exit', () => {

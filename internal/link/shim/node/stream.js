@@ -131,14 +131,15 @@ class ResponseStream extends Writable {
     logs.run(this.#inv, () => this.destroy());
   }
 
-  // finish sends the last frame: with a failure document if there is one. It tells
+  // finish sends the last frame: with the failure document of one that FAILED. It tells
   // whether it did: a failure before anything was sent is an ordinary response.
-  finish(failure) {
+  finish(flags, failure) {
     open.delete(this.#stream);
     this.destroy();
-    if (failure !== null && !this.#begun) return false;
-    const last = failure === null ? Buffer.alloc(0) : Buffer.from(failure);
-    this.#send(failure === null ? 0 : FAILED, last, 0, last.length);
+    const failed = (flags & FAILED) !== 0;
+    if (failed && !this.#begun) return false;
+    const last = failed ? Buffer.from(failure) : Buffer.alloc(0);
+    this.#send(flags, last, 0, last.length);
     return true;
   }
 }

@@ -1,0 +1,53 @@
+package project
+
+import (
+	"slices"
+	"testing"
+)
+
+// What only a deployment to AWS can make of a serverless.yml is told, and is no mistake.
+func TestOfCloudFormation(t *testing.T) {
+	p, err := ParseServerless("serverless.yml", []byte(`service: s
+provider:
+  name: aws
+  runtime: nodejs20.x
+  environment:
+    TABLE: !Ref Orders
+    TABLE_ARN: {"Fn::GetAtt": [Orders, Arn]}
+    NAME: plain
+functions:
+  f:
+    handler: index.x
+    environment:
+      QUEUE:
+        Ref: Queue
+      HOST: !Sub "${AWS::Region}.example.org"
+    url:
+      invokeMode: RESPONSE_STREAM
+      authorizer: aws_iam
+      cors: true
+  g:
+    handler: index.x
+    url: true
+`), testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if env := *p.Functions[0].Patch.Env; len(env) != 1 || env["NAME"] != "plain" {
+		t.Errorf("environment: %v", env)
+	}
+	var ignored []string
+	for _, i := range p.Ignored {
+		ignored = append(ignored, i.Key)
+	}
+	want := []string{"provider.environment.TABLE", "provider.environment.TABLE_ARN", "functions.f.environment.QUEUE",
+		"functions.f.environment.HOST", "functions.f.url.authorizer", "functions.f.url.cors"}
+	if !slices.Equal(ignored, want) {
+		t.Errorf("ignored %v, want %v", ignored, want)
+	}
+	for _, f := range p.Functions {
+		if !slices.Contains(f.Notes, "url: every function has one, at /fn/NAME/") {
+			t.Errorf("%s: notes %q", f.Name, f.Notes)
+		}
+	}
+}
