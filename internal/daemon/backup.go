@@ -23,8 +23,9 @@ import (
 type backups struct {
 	store    *store.Store
 	registry *registry.Registry
-	reindex  func() // called when the queues have been replaced
-	dir      string // for files that are being received
+	reindex  func()                  // called when the queues have been replaced
+	hold     func() (release func()) // keeps schedules still while they are replaced
+	dir      string                  // for files that are being received
 	version  string
 	log      *slog.Logger
 
@@ -50,7 +51,7 @@ var _ api.Backups = (*backups)(nil)
 const uploadPattern = "restore-*.part"
 
 func (p *Platform) openBackups(context.Context) error {
-	b := &backups{store: p.store, registry: p.registry, reindex: p.async.Reindex, dir: p.cfg.DataDir, version: p.cfg.Version, log: p.cfg.Log}
+	b := &backups{store: p.store, registry: p.registry, reindex: p.async.Reindex, hold: p.triggers.schedules.Hold, dir: p.cfg.DataDir, version: p.cfg.Version, log: p.cfg.Log}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	old, err := filepath.Glob(filepath.Join(b.dir, uploadPattern))
 	if err != nil {
@@ -228,6 +229,7 @@ func (b *backups) refuseUnlessEmpty() error {
 func (b *backups) restore(file io.ReadSeeker) (hearth.Restored, error) {
 	release := b.registry.HoldCode()
 	defer release()
+	defer b.hold()()
 	m, err := b.store.Restore(b.ctx, store.Restore{File: file, TablesRestored: func(ctx context.Context, revisions map[string]uint64) error {
 		return b.registry.Heard(ctx, revisions[registry.TableName])
 	}})

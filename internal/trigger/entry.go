@@ -127,7 +127,7 @@ func (s *Service) entryOf(f *hearth.Function, t hearth.Trigger, old *entry) *ent
 		return e
 	}
 	now := time.Now().Round(0)
-	if r, ok := s.saved[e.key()]; ok && r.same(want) && old == nil {
+	if r, ok := s.saved[e.key()]; ok && r.same(want) {
 		delete(s.saved, e.key())
 		if r.Due != 0 {
 			e.due = time.Unix(r.Due, 0).UTC()

@@ -66,14 +66,17 @@ type Service struct {
 	done   sync.WaitGroup
 	wake   chan struct{} // has room for one
 
+	work sync.Mutex // held while the loop works, and by Hold
+
 	mu      sync.Mutex
 	changed map[string]bool      // functions to look at again
 	next    map[string]time.Time // when entries are due, by key, for Status
 
-	// Of the loop alone.
-	entries map[string]map[string]*entry // by function, trigger
-	saved   map[string]record            // what Start has read and nobody has claimed yet
-	seen    time.Time                    // the wall clock, when it was last looked at
+	// Guarded by work.
+	entries  map[string]map[string]*entry // by function, trigger
+	saved    map[string]record            // what was read and nobody has claimed yet
+	replaced bool                         // functions and table are others than before
+	seen     time.Time                    // the wall clock, when it was last looked at
 }
 
 // New makes a service that does nothing before Start.
@@ -104,6 +107,10 @@ func (s *Service) Changed(function string) {
 	s.mu.Lock()
 	s.changed[function] = true
 	s.mu.Unlock()
+	s.rouse()
+}
+
+func (s *Service) rouse() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -156,30 +163,79 @@ func (s *Service) Status(function string) []hearth.TriggerStatus {
 // set the clock.
 const lookAgain = 10 * time.Second
 
+// Hold keeps the service still while somebody replaces functions and the table, as a
+// restore does: what is new then goes on from the due times in the table. It waits for
+// what is under way. release must be called once.
+func (s *Service) Hold() (release func()) {
+	s.work.Lock()
+	return func() {
+		s.replaced = true
+		s.work.Unlock()
+		s.rouse()
+	}
+}
+
 func (s *Service) loop(ctx context.Context) {
+	s.work.Lock()
+	s.reconcileAll(ctx)
+	s.work.Unlock()
+	for ctx.Err() == nil {
+		s.turn(ctx)
+		s.sleep(ctx)
+	}
+}
+
+// turn does what there is to do now.
+func (s *Service) turn(ctx context.Context) {
+	s.work.Lock()
+	defer s.work.Unlock()
+	if s.replaced {
+		s.startOver(ctx)
+	}
+	for _, name := range s.takeChanged() {
+		s.reconcile(ctx, name)
+	}
+	now := time.Now().Round(0) // without the monotonic clock: it is the wall's that counts
+	if now.Before(s.seen) {
+		s.correct(now)
+	}
+	s.seen = now
+	s.fire(ctx, now)
+	s.show()
+}
+
+func (s *Service) reconcileAll(ctx context.Context) {
 	for _, f := range s.deps.Functions.List() {
 		s.reconcile(ctx, f.Name)
 	}
 	s.forgetOrphans(ctx)
-	for ctx.Err() == nil {
-		for _, name := range s.takeChanged() {
-			s.reconcile(ctx, name)
+}
+
+// startOver reads the table anew. What has been there before keeps its beat, and is
+// written again.
+func (s *Service) startOver(ctx context.Context) {
+	saved, err := s.load(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.cfg.Log.Warn("trigger: due times not read; this is tried again", "error", err)
 		}
-		now := time.Now().Round(0) // without the monotonic clock: it is the wall's that counts
-		if now.Before(s.seen) {
-			s.correct(now)
-		}
-		s.seen = now
-		s.fire(ctx, now)
-		s.show()
-		s.sleep(ctx)
+		return
 	}
+	s.saved, s.replaced = saved, false
+	for _, e := range s.all() {
+		e.unsaved = true
+	}
+	s.reconcileAll(ctx)
 }
 
 // sleep waits until there may be something to do.
 func (s *Service) sleep(ctx context.Context) {
 	var again <-chan time.Time // nil while there are no triggers
-	if wait, any := s.untilNext(time.Now().Round(0)); any {
+	s.work.Lock()
+	wait, any := s.untilNext(time.Now().Round(0))
+	any = any || s.replaced
+	s.work.Unlock()
+	if any {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		again = timer.C

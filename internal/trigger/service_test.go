@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -216,6 +217,52 @@ func TestRestart(t *testing.T) {
 		s.Close()
 		if len(n.got) != 2 || n.got[0].ID != n.got[1].ID {
 			t.Errorf("after dying in between: %+v", n.got)
+		}
+	})
+}
+
+// TestHold: after a restore schedules go on from where the backup had them, not from the
+// change that brought them; those that were there keep their beat.
+func TestHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		every := hearth.Trigger{Name: "a", Schedule: "rate(1 hour)", Missed: hearth.MissedAll}
+		here := function(every)
+		n := newNode(here)
+		s := n.start(t)
+		defer s.Close()
+		begin := time.Now()
+		pass(10*time.Hour + 30*time.Minute)
+		if len(n.got) != 10 {
+			t.Fatalf("%d runs", len(n.got))
+		}
+		n.got = nil
+		release := s.Hold()
+		restored := function(every)
+		restored.Name, restored.Latest.LastModified = "restored", begin
+		n.mu.Lock()
+		n.functions["restored"] = restored
+		n.mu.Unlock()
+		s.Changed("restored") // before its due time is there
+		due := begin.Add(9 * time.Hour).Round(0).UTC()
+		record := (&entry{function: restored, trigger: every, due: due}).record()
+		value, err := json.Marshal(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		memTable{n}.Put(t.Context(), "restored/a", value)
+		memTable{n}.Delete(t.Context(), "f/a", 0)
+		release()
+		pass(time.Minute)
+		var got []string
+		for _, e := range n.got {
+			got = append(got, e.ID)
+		}
+		want := []string{idOf(restored, "a", due), idOf(restored, "a", due.Add(time.Hour))}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d runs, want those of the ninth and the tenth hour: %+v", len(got), n.got)
+		}
+		if n.table["f/a"] == nil {
+			t.Error("the beat of what was there is not written again")
 		}
 	})
 }

@@ -227,14 +227,17 @@ func (s *serverless) event(event *object, f *Function, payload string) {
 			f.Routes = append(f.Routes, r)
 		}
 	}
-	if e, ok := event.get("schedule"); ok {
+	switch s.vendor.dialect {
+	case hearth.Google:
+		s.googleEvent(event, f)
+	case hearth.Azure:
+		s.azureTimerEvent(event, f)
+	}
+	if e, ok := event.get("schedule"); ok && !event.used["timer"] {
 		s.schedule(e, event.at("schedule"), f)
 	}
 	if e, ok := event.get("nats"); ok {
 		s.nats(e, event.at("nats"), f)
-	}
-	if s.vendor.dialect == hearth.Google {
-		s.googleEvent(event, f)
 	}
 	s.ignore(event.skip("write it as a schedule: - schedule: rate(5 minutes)", "timer"))
 	for _, e := range event.members {

@@ -3,8 +3,6 @@ package project
 import (
 	"maps"
 	"strings"
-
-	"github.com/goccy/go-yaml/ast"
 )
 
 // What single vendors' functions say in a serverless.yml beyond what all of them do.
@@ -55,11 +53,44 @@ func (s *serverless) annotations(o *object, f *Function) {
 	s.ignore(a.rest())
 }
 
+// azureTimerEvent reads a timer event of Azure: true, or a mapping, with its schedule within,
+// beside it, or under x-azure-settings.
+func (s *serverless) azureTimerEvent(event *object, f *Function) {
+	e, ok := event.get("timer")
+	if !ok {
+		return
+	}
+	settings := []*object{event, event.under("x-azure-settings")}
+	if _, scalar := text(e.value); !scalar {
+		settings = append(settings, s.d.object(e.value, event.at("timer")))
+	}
+	schedule := ""
+	for _, o := range settings {
+		if o == nil {
+			continue
+		}
+		if words, _, ok := o.text("schedule"); ok {
+			schedule = words
+		}
+		for _, key := range []string{"name", "direction"} {
+			o.used[key] = true
+		}
+		if o != event {
+			s.ignore(o.rest())
+		}
+	}
+	if schedule == "" {
+		s.d.problem(e.keyNode, "%s has no schedule; add one, such as schedule: '0 */5 * * * *'", event.at("timer"))
+		return
+	}
+	azureTimer(f, schedule, strings.HasPrefix(s.runtime, "python"))
+}
+
 // azureEvent reads an http event of Azure: true, or the settings themselves, with route
 // and methods beside it or within.
 func (s *serverless) azureEvent(e entry, event *object, f *Function) {
 	settings := []*object{event}
-	if _, mapping := e.value.(*ast.MappingNode); mapping {
+	if _, scalar := text(e.value); !scalar {
 		settings = append(settings, s.d.object(e.value, event.at(e.key)))
 	}
 	settings = append(settings, event.under("x-azure-settings"))

@@ -3,6 +3,7 @@ package project
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 
 	"github.com/goccy/go-yaml/ast"
@@ -179,7 +180,13 @@ func (s *serverless) schedule(e entry, at string, f *Function) {
 // checkTrigger asks the domain.
 func checkTrigger(t *hearth.Trigger) error { return trigger.Check(t) }
 
+// fiveFields is cron(* * * * *), a crontab's five fields, as OpenWhisk's plug-in has them.
+var fiveFields = regexp.MustCompile(`^cron\(\s*((?:\S+\s+){4}\S+)\s*\)$`)
+
 func (s *serverless) addTrigger(at ast.Node, t hearth.Trigger, f *Function) {
+	if m := fiveFields.FindStringSubmatch(t.Schedule); m != nil && s.vendor.dialect != hearth.AWS {
+		t.Schedule = m[1]
+	}
 	if err := trigger.Check(&t); err != nil {
 		s.d.problem(at, "%s", err)
 		return

@@ -53,6 +53,7 @@ func TestSchedulesOfServerlessYML(t *testing.T) {
 			`[{"name":"n","schedule":"rate(1 day)","timezone":"Europe/Berlin","input":{"a":1},"disabled":true}]`},
 		{"      - schedule: {rate: [rate(1 day), rate(2 days)]}\n",
 			`[{"name":"schedule-1-1","schedule":"rate(1 day)"},{"name":"schedule-1-2","schedule":"rate(2 days)"}]`},
+		{"      - schedule: cron(*/5 * * * *)\n", "has six fields"},
 		{"      - schedule: {enabled: true}\n", "has no rate"},
 		{"      - schedule: every day\n", "is no schedule"},
 	} {
@@ -64,6 +65,29 @@ func TestSchedulesOfServerlessYML(t *testing.T) {
 		}
 		if !strings.Contains(got, c.want) {
 			t.Errorf("%s\n got %s\nwant %s", c.yaml, got, c.want)
+		}
+	}
+}
+
+// Schedules as the plug-ins of other providers have them.
+func TestSchedulesOfOtherProviders(t *testing.T) {
+	for _, c := range []struct{ provider, event, want string }{
+		{"openwhisk", "schedule: cron(*/5 * * * *)", `[{"name":"schedule-1","schedule":"*/5 * * * *"}]`},
+		{"kubeless", "schedule: '0 12 * * *'", `[{"name":"schedule-1","schedule":"0 12 * * *"}]`},
+		{"azure", "timer: true\n        x-azure-settings: {name: t, schedule: 0 */10 * * * *}", `[{"name":"schedule-1","schedule":"*/10 * * * *","input":{"isPastDue":false}}]`},
+		{"azure", "timer: true\n        schedule: 0 */10 * * * *", `[{"name":"schedule-1","schedule":"*/10 * * * *","input":{"isPastDue":false}}]`},
+		{"azure", "timer:\n          schedule: 0 */10 * * * *", `[{"name":"schedule-1","schedule":"*/10 * * * *","input":{"isPastDue":false}}]`},
+		{"azure", "timer: true", "serverless.yml:7:9: functions.f.events[0].timer has no schedule"},
+	} {
+		src := "service: s\nprovider: {name: " + c.provider + ", runtime: nodejs18}\nfunctions:\n  f:\n    handler: index.f\n    events:\n      - " + c.event + "\n"
+		got := ""
+		if p, err := ParseServerless("serverless.yml", []byte(src), Options{}); err != nil {
+			got = err.Error()
+		} else {
+			got = triggersOf(t, p.Functions)
+		}
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s\n got %s\nwant %s", c.provider, c.event, got, c.want)
 		}
 	}
 }
