@@ -98,7 +98,8 @@ func lines(t testing.TB, path string) (list []string) {
 }
 
 // processesIn lists processes that have the directory in their command line, or that
-// run in the cgroup.
+// run in the cgroup. The dead count while it is one of these that has to bury them: those
+// of a platform that was killed wait for the machine's init.
 func processesIn(dir, cgroup string) (list []string) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -110,11 +111,23 @@ func processesIn(dir, cgroup string) (list []string) {
 		}
 		cmd, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
 		group, _ := os.ReadFile("/proc/" + e.Name() + "/cgroup")
+		if len(cmd) == 0 && !strings.Contains(parentOf(e.Name()), dir) {
+			continue
+		}
 		if strings.Contains(string(cmd), dir) || strings.Contains(string(group), cgroup) {
 			list = append(list, e.Name()+" "+strings.ReplaceAll(string(cmd), "\x00", " "))
 		}
 	}
 	return list
+}
+
+// parentOf is the command line of a process's parent.
+func parentOf(pid string) string {
+	status, _ := os.ReadFile("/proc/" + pid + "/status")
+	_, rest, _ := strings.Cut(string(status), "\nPPid:\t")
+	ppid, _, _ := strings.Cut(rest, "\n")
+	cmd, _ := os.ReadFile("/proc/" + ppid + "/cmdline")
+	return string(cmd)
 }
 
 // new are the traces in after that were not there before.

@@ -20,7 +20,7 @@ func endCases() []httpCase {
 		{name: "drain with idle connections", under: onAny, cfg: Config{DrainGrace: grace}, run: drainIdle},
 		{name: "impatient drain", under: onAny, cfg: Config{DrainGrace: grace}, run: drainImpatient},
 		{name: "idle connections end", under: onAny, cfg: Config{IdleTimeout: 100 * time.Millisecond}, run: idleEnds},
-		{name: "silent connections end", under: onAny, cfg: Config{HeaderTimeout: 100 * time.Millisecond}, run: silentEnds},
+		{name: "silent connections end", under: onAny, cfg: Config{HeaderTimeout: 500 * time.Millisecond}, run: silentEnds},
 		{name: "a client that leaves in the middle of a body", under: onAny, run: leavesMidBody},
 		{name: "a client that leaves in the middle of an answer", under: onAny, run: leavesMidAnswer},
 	}

@@ -24,7 +24,7 @@ func frameCases() []httpCase {
 		{name: "endless headers", under: onH2, run: endlessHeaders},
 		{name: "a window that never opens", under: onH2, cfg: Config{WriteTimeout: 1500 * time.Millisecond}, run: closedWindow},
 		{name: "odd requests", under: onH2, run: oddStreams},
-		{name: "broken frames", under: onH2, cfg: Config{IdleTimeout: 300 * time.Millisecond, HeaderTimeout: 300 * time.Millisecond}, run: brokenFrames},
+		{name: "broken frames", under: onH2, cfg: Config{IdleTimeout: time.Second, HeaderTimeout: time.Second}, run: brokenFrames},
 	}
 }
 

@@ -17,7 +17,7 @@ func refusedCases() []httpCase {
 	return []httpCase{
 		{name: "malformed", under: onH1, run: malformed},
 		{name: "malformed amid a pipeline", under: onH1, run: malformedAmidPipeline},
-		{name: "garbage", under: onH1, cfg: Config{HeaderTimeout: 200 * time.Millisecond, BodyTimeout: 200 * time.Millisecond}, run: garbage},
+		{name: "garbage", under: onH1, cfg: Config{HeaderTimeout: 500 * time.Millisecond, BodyTimeout: 200 * time.Millisecond}, run: garbage},
 	}
 }
 

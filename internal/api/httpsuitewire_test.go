@@ -30,8 +30,8 @@ func wireCases() []httpCase {
 		{name: "half closed while the function runs", under: onH1, run: halfClosedWaiting},
 		{name: "half closed amid a stream", under: onH1, run: halfClosedStream},
 		{name: "end amid the headers", under: onH1, run: endAmidHeaders},
-		{name: "headers that stop coming", under: onH1, cfg: Config{HeaderTimeout: 100 * time.Millisecond}, run: headersStop},
-		{name: "headers that trickle", under: onH1, cfg: Config{HeaderTimeout: 300 * time.Millisecond}, run: headersTrickle},
+		{name: "headers that stop coming", under: onH1, cfg: Config{HeaderTimeout: 500 * time.Millisecond}, run: headersStop},
+		{name: "headers that trickle", under: onH1, cfg: Config{HeaderTimeout: 500 * time.Millisecond}, run: headersTrickle},
 		{name: "Expect and a pipelined body", under: onH1, run: expectWithBody},
 	}
 }
