@@ -39,7 +39,15 @@ func (a *app) printProject(p *planned) {
 	if p.project.Service != "" {
 		service = ", service " + p.project.Service
 	}
-	fmt.Fprintf(a.aside(), "%s: %s%s, %s\n\n", p.project.File, p.project.Vendor, service, screen.Count(len(p.plans), "function"))
+	fmt.Fprintf(a.aside(), "%s: %s%s, %s\n"+a.gap(), p.project.File, p.project.Vendor, service, screen.Count(len(p.plans), "function"))
+}
+
+// gap is an empty line between what is told and the functions, where these go to the same place.
+func (a *app) gap() string {
+	if a.aside() == a.err {
+		return ""
+	}
+	return "\n"
 }
 
 // printIgnored lists what the file says and Hearth made no use of.
@@ -50,7 +58,7 @@ func (a *app) printIgnored(p *project.Project) {
 	ignored := slices.Clone(p.Ignored)
 	slices.SortStableFunc(ignored, func(a, b project.Ignored) int { return a.Line - b.Line })
 	w := a.aside()
-	fmt.Fprintf(w, "\nNot used of %s:\n", p.File)
+	fmt.Fprintf(w, a.gap()+"Not used of %s:\n", p.File)
 	for _, i := range ignored {
 		fmt.Fprintf(w, "  %s\n", i)
 	}

@@ -154,7 +154,8 @@ func (a *app) rollbackCommand() *cobra.Command {
 without the second one that was being tried. The old version's instances are used at
 once if they are still warm. Rolled back twice, the alias is where it was.
 
-Without ALIAS the function's only alias is meant.`,
+Without ALIAS the function's only alias is meant. NAME:ALIAS, as callers write it, will
+do as well.`,
 		Example: `  hearth rollback hello
   hearth rollback hello prod`,
 		Args:              oneOrTwo("function and alias"),
@@ -163,6 +164,9 @@ Without ALIAS the function's only alias is meant.`,
 			c, err := a.client()
 			if err != nil {
 				return err
+			}
+			if name, alias, ok := strings.Cut(args[0], ":"); ok && len(args) == 1 {
+				args = []string{name, alias}
 			}
 			before, err := c.pickAlias(cmd.Context(), args)
 			if err != nil {

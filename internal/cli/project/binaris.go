@@ -21,6 +21,9 @@ func readBinaris(dir string, o Options) (*Project, error) {
 		return nil, err
 	}
 	p.File, p.Exclude = BinarisFile, []string{"/" + BinarisFile}
+	if err := p.checkCode(dir, src, o.Folder); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 

@@ -3,6 +3,7 @@ package project
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/goccy/go-yaml"
@@ -62,6 +63,9 @@ func (d *decoder) parseYAML(src []byte) (body ast.Node) {
 	return docs[0]
 }
 
+// twice is how the parser tells of a key that is there already.
+var twice = regexp.MustCompile(`^mapping key (.+) already defined at \[(\d+):\d+\]$`)
+
 func (d *decoder) syntaxError(err error) {
 	p := Problem{Line: 1, Col: 1, Message: err.Error(), File: d.reading}
 	var located yaml.Error
@@ -73,6 +77,9 @@ func (d *decoder) syntaxError(err error) {
 	}
 	if p.Message == "found character '\t' that cannot start any token" {
 		p.Message = "YAML takes no tabs here: indent with spaces"
+	}
+	if m := twice.FindStringSubmatch(p.Message); m != nil {
+		p.Message = fmt.Sprintf("the key %s is there twice, first on line %s: leave one of them out, or rename it", m[1], m[2])
 	}
 	d.problems = append(d.problems, p)
 }

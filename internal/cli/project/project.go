@@ -42,7 +42,8 @@ type Function struct {
 	// Notes say what is otherwise than the file has it, and why.
 	Notes []string
 
-	line, col int // of its name in the file
+	line, col int    // of its name in the file
+	file      string // the included file that it stands in, "" for the project's own
 }
 
 // Config is the function's whole configuration, defaults filled in.
@@ -193,6 +194,9 @@ func readServerless(dir string, o Options) (*Project, error) {
 			return nil, err
 		}
 		p.File, p.Exclude = name, []string{"/" + name, "/.serverless/", "/.env", "/.env.*"}
+		if err := p.checkCode(dir, src, o.Folder); err != nil {
+			return nil, err
+		}
 		return p, nil
 	}
 	return nil, nil

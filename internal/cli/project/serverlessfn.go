@@ -20,6 +20,7 @@ func (s *serverless) function(m entry) {
 	}
 	f := Function{Name: m.key}
 	f.line, f.col = position(m.keyNode)
+	f.file = s.d.origin[m.keyNode]
 	if hearth.ValidateName(m.key) != nil {
 		s.d.problem(m.keyNode, "a function's name is 1 to %d letters, digits, '-' and '_'; %q is not", hearth.MaxNameLen, m.key)
 	}
