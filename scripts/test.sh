@@ -26,6 +26,8 @@ if have gcc && [ "$(go env CGO_ENABLED)" = 1 ]; then
   # finds no races: of these two only what runs side by side.
   go test -race -timeout 8m -run 'Get|Put|Concurrent|Trim|Killed' hearth/internal/code
   go test -race -short -timeout 8m hearth/internal/registry
+  # These run without it as well, because they read and write another way then.
+  go test -race -timeout 2m hearth/internal/loop hearth/internal/api/front
   # Under the race detector allocations mean nothing.
   go test -timeout 2m -run Alloc hearth/internal/{api,invoke,link,logs,worker}
 else

@@ -86,6 +86,9 @@ func TestRun(t *testing.T) {
 		if err != nil || string(body) != want+" body" {
 			t.Errorf("%s: %q, %v; want %q", path, body, err, want)
 		}
+		if own := resp.Header.Get("X-Own") == "yes"; own != strings.HasPrefix(want, "own") {
+			t.Errorf("%s: the headers are %v", path, resp.Header)
+		}
 	}
 	said.await(t, `POST /other/x OK`)
 	change(t, filepath.Join(dir, "serverless.yml"), "service: shop\nprovider: {name: awz}\n")
@@ -116,7 +119,9 @@ func withRunPaths(next http.Handler) http.Handler {
 		case strings.HasPrefix(uri, "/http/"):
 			w.Header().Set("X-Hearth-Error", "No function answers "+uri)
 			w.WriteHeader(http.StatusNotFound)
+			_ = http.NewResponseController(w).Flush() // before its end is known
 		case strings.HasPrefix(uri, "/fn/"):
+			w.Header().Set("X-Own", "yes")
 			fmt.Fprintf(w, "own %s %s", uri, body)
 		default:
 			r.Body = io.NopCloser(strings.NewReader(string(body)))

@@ -122,7 +122,15 @@ func (u *undeclared) Write(p []byte) (int, error) {
 	return u.ResponseWriter.Write(p)
 }
 
-// Unwrap lets streams be flushed.
+// FlushError keeps an answer that does not count from being begun by a flush.
+func (u *undeclared) FlushError() error {
+	if u.refused {
+		return nil
+	}
+	return http.NewResponseController(u.ResponseWriter).Flush()
+}
+
+// Unwrap lets connections be upgraded.
 func (u *undeclared) Unwrap() http.ResponseWriter { return u.ResponseWriter }
 
 // statusWriter remembers the status.
