@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -35,10 +36,10 @@ func (p *platform) tick(name string) (t tick) {
 	return t
 }
 
-// only is the function's one instance.
+// only is the function's one instance; those that are dead and being removed do not count.
 func (p *platform) only(name string) hearth.InstanceInfo {
 	p.t.Helper()
-	list := p.instances(name)
+	list := slices.DeleteFunc(p.instances(name), func(i hearth.InstanceInfo) bool { return i.State == hearth.Dead })
 	if len(list) != 1 {
 		p.t.Fatalf("%s has %d instances, want one: %+v", name, len(list), list)
 	}

@@ -249,7 +249,7 @@ func (h *hot) send() {
 		h.s.log.Debug("request", slog.String("method", string(h.x.Method)), slog.String("uri", string(h.x.Target)),
 			slog.Int("status", r.StatusCode()), slog.String("from", h.x.Remote.String()), slog.Duration("took", time.Since(h.began)))
 	}
-	if body := r.Body(); len(body) > joinBytes {
+	if body := r.Body(); len(body) > joinBytes && !bodiless(r.StatusCode()) {
 		r.Header.SetContentLength(len(body))
 		h.out = r.Header.AppendBytes(h.out[:0])
 		h.x.Answer(h.out, body, closing)
@@ -275,10 +275,16 @@ func appendResponse(dst []byte, r *fasthttp.Response) []byte {
 	body := r.Body()
 	r.Header.SetContentLength(len(body))
 	dst = r.Header.AppendBytes(dst)
-	if status := r.StatusCode(); status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {
+	if bodiless(r.StatusCode()) {
 		return dst
 	}
 	return append(dst, body...)
+}
+
+// bodiless tells whether an answer of that status ends with its head (RFC 9112, 6.3):
+// a client would take a body for the next answer.
+func bodiless(status int) bool {
+	return status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified
 }
 
 // recovered answers a request that panicked: it costs that request alone.

@@ -17,6 +17,7 @@ func messageCases() []httpCase {
 		{name: "keep-alive", under: onAny, run: keepsAlive},
 		{name: "HEAD", under: onAny, run: headHasNoBody},
 		{name: "no content", under: onAny, run: noContent},
+		{name: "no content, with a body", under: onH1, run: noContentFromURL},
 		{name: "many at once", under: onAny, run: manyAtOnce},
 		{name: "the event", under: onAny, run: theEvent},
 		{name: "header line breaks stay out", under: onAny, run: oddTargets},
@@ -88,6 +89,21 @@ func noContent(t *testing.T, d *door) {
 		req.Header.Set("X-Amz-Invocation-Type", "DryRun")
 		if resp, body := do(t, c, req); resp.StatusCode != 204 || body != "" {
 			t.Fatalf("%s %q", resp.Status, body)
+		}
+	}
+}
+
+// noContentFromURL: what a function says beyond such a status is never sent, as a client
+// would take it for the next answer.
+func noContentFromURL(t *testing.T, d *door) {
+	for _, status := range []int{204, 304} {
+		for _, size := range []int{10, joinBytes + 1, largeBytes + 1} {
+			name := fmt.Sprintf("none-%d-%d", status, size)
+			d.deploy(t, name, "say", fmt.Sprintf(`{"statusCode":%d,"body":%q}`, status, strings.Repeat("x", size)))
+			c, r := d.knock(t)
+			send(t, c, post("/fn/"+name+"/", "1")+post(echoPath, "2"))
+			wants(t, r, "POST", status, "")
+			wants(t, r, "POST", 200, "2")
 		}
 	}
 }

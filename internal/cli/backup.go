@@ -32,8 +32,9 @@ func (a *app) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Back up the platform while it runs",
-		Long: `Write all state to one file: functions with their versions, aliases and code, events
-that are queued or wait for a retry, and dead letters. The platform goes on meanwhile.
+		Long: `Write the state of the platform to one file: functions with their versions, aliases and
+code, events that are queued or wait for a retry, dead letters, and when schedules are
+due. Messages of NATS subjects are not in it. The platform goes on meanwhile.
 The file is checked as it arrives and has its name only when it is whole and on disk.
 FILE may be "-", for the standard output.`,
 		Example: `  hearth backup hearth.tar.gz

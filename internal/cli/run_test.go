@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"hearth/internal/cli/screen"
 )
 
 // talk is what a command that goes on has printed so far.
@@ -90,7 +93,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s: the headers are %v", path, resp.Header)
 		}
 	}
-	said.await(t, `POST /other/x OK`)
+	said.await(t, `POST /other/x 200 OK`)
 	change(t, filepath.Join(dir, "serverless.yml"), "service: shop\nprovider: {name: awz}\n")
 	said.await(t, `changed: serverless.yml\n(?s:.*)did you mean "aws"`)
 	change(t, filepath.Join(dir, "serverless.yml"), "service: shop\nprovider: {name: aws, runtime: nodejs}\nfunctions:\n  order: {handler: index.other}\n")
@@ -135,6 +138,39 @@ func change(t *testing.T, file, text string) {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// What the platform says of a path that is not declared names the paths that the developer
+// sees, and the function sees the name it was called by.
+func TestRunAsDeclared(t *testing.T) {
+	p := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/http/shop/host" {
+			fmt.Fprintf(w, "called by %s, see /http/shop/x", r.Host)
+			return
+		}
+		w.Header().Set("X-Hearth-Error", "No function answers GET "+r.URL.Path+".")
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprintf(w, "No function answers GET %s. One that exists: GET /http/shop/orders.", r.URL.Path)
+	}))
+	defer p.Close()
+	out := &talk{more: make(chan struct{}, 1)}
+	r := &runner{app: &app{http: p.Client(), out: screen.New(out, func(string) string { return "" }), now: time.Now, zone: time.UTC},
+		client: &client{base: p.URL, http: p.Client()}, target: &runTarget{service: "shop"}}
+	for path, want := range map[string]string{
+		"/nope": "No function answers GET /nope. One that exists: GET /orders.",
+		"/host": "called by localhost:8080, see /http/shop/x",
+	} {
+		req := httptest.NewRequest(http.MethodGet, "http://localhost:8080"+path, nil)
+		w := httptest.NewRecorder()
+		r.handler().ServeHTTP(w, req)
+		if got := w.Body.String(); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+		if strings.Contains(w.Header().Get("X-Hearth-Error"), "/http/") {
+			t.Errorf("%s: %v", path, w.Header())
+		}
+	}
+	out.await(t, `GET /nope 404 Not Found`)
 }
 
 func TestRunRefusals(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,8 +28,12 @@ func (r *runner) handler() http.Handler {
 		FlushInterval: -1, // streams arrive as they are written
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(base)
+			if ofThisMachine(p.In.Host) { // the platform knows no others, and the function may answer with links
+				p.Out.Host = p.In.Host
+			}
 			p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
 		},
+		ModifyResponse: r.asDeclared,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			http.Error(w, "hearth run: "+err.Error(), http.StatusBadGateway)
 		},
@@ -39,7 +44,7 @@ func (r *runner) handler() http.Handler {
 		path := req.URL.EscapedPath()
 		r.pass(proxy, seen, req)
 		r.say(r.out.Paint(screen.Dim, r.now().In(r.zone).Format("15:04:05.000")) + " " + req.Method + " " + path + " " +
-			r.out.Paint(statusStyle(seen.status), http.StatusText(seen.status)) + " " + r.out.Paint(screen.Dim, r.now().Sub(begin).Round(100*time.Microsecond).String()))
+			r.out.Paint(statusStyle(seen.status), strings.TrimSpace(strconv.Itoa(seen.status)+" "+http.StatusText(seen.status))) + " " + r.out.Paint(screen.Dim, r.now().Sub(begin).Round(100*time.Microsecond).String()))
 	})
 }
 
@@ -88,6 +93,34 @@ func (r *runner) forward(proxy *httputil.ReverseProxy, w http.ResponseWriter, re
 	proxy.ServeHTTP(w, out)
 }
 
+// ofThisMachine tells the usual names of this machine, with any port.
+func ofThisMachine(host string) bool {
+	name := (&url.URL{Host: host}).Hostname()
+	return name == "localhost" || name == "127.0.0.1" || name == "::1"
+}
+
+// noRoute begins what the platform says of a path that no function has declared.
+const noRoute = "No function answers "
+
+// asDeclared has the platform's word about a path name paths as they are here.
+func (r *runner) asDeclared(resp *http.Response) error {
+	said := resp.Header.Get("X-Hearth-Error")
+	if t := r.where(); t.service == "" || !strings.HasPrefix(said, noRoute) {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	prefix := "/http/" + r.where().service + "/"
+	body = bytes.ReplaceAll(body, []byte(prefix), []byte("/"))
+	resp.Header.Set("X-Hearth-Error", strings.ReplaceAll(said, prefix, "/"))
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	return nil
+}
+
 // undeclared holds back the platform's word that a path is not declared.
 type undeclared struct {
 	http.ResponseWriter
@@ -105,7 +138,7 @@ func (u *undeclared) Header() http.Header {
 
 func (u *undeclared) WriteHeader(status int) {
 	u.refused = (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) &&
-		strings.HasPrefix(u.fresh.Get("X-Hearth-Error"), "No function answers ")
+		strings.HasPrefix(u.fresh.Get("X-Hearth-Error"), noRoute)
 	if u.refused {
 		return
 	}

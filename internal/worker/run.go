@@ -67,10 +67,20 @@ func (c *call) unsent(lc *link.Call, err error) {
 // end takes the call out of a stage for good. It returns false if somebody was faster.
 func (c *call) end(from uint32) bool { return c.stage.CompareAndSwap(from, stageOver) }
 
+// leave takes the call out of whichever stage it is in, for good. It returns false if
+// somebody was faster. A call that runs may begin to stream at this very moment, but none
+// that streams runs again.
+func (c *call) leave() (streaming, first bool) {
+	if c.end(stageRunning) {
+		return false, true
+	}
+	return true, c.end(stageStreaming)
+}
+
 // CallEnded is called by the link: the result is there, or the instance has died.
 func (c *call) CallEnded(lc *link.Call) {
-	streaming := c.end(stageStreaming)
-	if !streaming && !c.end(stageRunning) {
+	streaming, first := c.leave()
+	if !first {
 		return // its time was up, and the timer may be cancelling lc at this moment
 	}
 	err := lc.Err
@@ -102,8 +112,8 @@ func (c *call) crashed(streaming bool) {
 // overran is called when the invocation's time is up: it is answered, and its instance
 // retires. The others there may finish (design 9).
 func (c *call) overran() {
-	streaming := c.end(stageStreaming)
-	if !streaming && !c.end(stageRunning) {
+	streaming, first := c.leave()
+	if !first {
 		return
 	}
 	w, inst, inv := c.w, c.inst, c.invocation(streaming)

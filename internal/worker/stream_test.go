@@ -2,7 +2,10 @@ package worker
 
 import (
 	"io"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,4 +131,32 @@ func TestStreamsAreCollected(t *testing.T) {
 	if res, err := w.call(version("g", hearth.Exclusive, nil)); err != nil || !strings.Contains(string(res.Payload), hearth.TypeResponseTooLarge) {
 		t.Errorf("%.200s, %v", res.Payload, err)
 	}
+}
+
+// A call whose time is up at the very moment when it begins to stream ends all the same.
+func TestTimeIsUpAsTheStreamBegins(t *testing.T) {
+	const rounds = 100_000
+	calls := make([]call, rounds)
+	for i := range calls {
+		calls[i].stage.Store(stageRunning)
+	}
+	var at atomic.Int64 // the call that both are about to change
+	var streamer sync.WaitGroup
+	streamer.Go(func() {
+		for i := range calls {
+			for at.Load() < int64(i) {
+				runtime.Gosched()
+			}
+			calls[i].stage.CompareAndSwap(stageRunning, stageStreaming)
+		}
+	})
+	for i := range calls {
+		at.Store(int64(i))
+		if _, first := calls[i].leave(); !first {
+			t.Errorf("call %d goes on for ever", i)
+			break
+		}
+	}
+	at.Store(rounds)
+	streamer.Wait()
 }

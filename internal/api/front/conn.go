@@ -28,7 +28,8 @@ const (
 type Exchange struct {
 	Request
 	Remote netip.Addr
-	// Memory is the handler's own, kept for the next exchange of the connection.
+	// Memory is the handler's own, kept for the next exchange of the connection, unless
+	// that was a large one and the client leaves time until the next.
 	Memory any
 
 	conn *conn
@@ -47,6 +48,7 @@ func (x *Exchange) Answer(first, body []byte, closing bool) {
 		return
 	}
 	c.out = [2][]byte{first, body}
+	c.large = c.large || len(first)+len(body) > keepBuffer || c.size > keepBuffer
 	c.closing = c.closing || closing
 	c.flush()
 }
@@ -93,6 +95,7 @@ type conn struct {
 	lingering bool  // closed but for what the client still sends
 	last      int64 // when half a request must be whole, after Drain; Unix nanoseconds
 	dropped   int
+	large     bool // an exchange since the last rest was larger than what is kept
 	gone      bool // closed, or in other hands
 }
 
@@ -178,9 +181,19 @@ func (c *conn) pump() {
 	c.pumping = false
 }
 
+// compact drops what has been served, once that is more than what has not: a client who
+// always has another request under way would have it grow for ever.
+func (c *conn) compact() {
+	if c.at >= keepBuffer && c.at > len(c.in)-c.at {
+		c.in = c.in[:copy(c.in, c.in[c.at:])]
+		c.at = 0
+	}
+}
+
 // next makes out the next request. If it is not whole, it sees to it that the rest
 // comes, in time; what is not for the front is handed over.
 func (c *conn) next() bool {
+	c.compact()
 	b := c.in[c.at:]
 	if len(b) == 0 {
 		c.rest()
@@ -231,6 +244,9 @@ func (c *conn) rest() {
 	c.at, c.in = 0, c.in[:0]
 	if cap(c.in) > keepBuffer {
 		c.in = nil
+	}
+	if c.large { // the handler's memory may hold on to both sides of it
+		c.large, c.x.Memory = false, nil
 	}
 	c.patience(idle, c.front.cfg.IdleTimeout)
 	c.watch(loop.Readable)

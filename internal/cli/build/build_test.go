@@ -67,7 +67,7 @@ func TestStageNode(t *testing.T) {
 	b := Builder{Cache: t.TempDir(), Say: func(line string) { said = append(said, line) }}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for _, want := range []string{"installing 1 dependency of package.json: npm install", "1 dependency of package.json are in the cache"} {
+	for _, want := range []string{"installing 1 dependency of package.json: npm install", "1 dependency of package.json: found in the cache"} {
 		said = nil
 		s, err := b.Stage(ctx, dir, hearth.LangNode)
 		if err != nil {

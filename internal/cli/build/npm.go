@@ -58,7 +58,7 @@ func (b *Builder) npm(ctx context.Context, dir string) (string, error) {
 	}
 	id := key(manifest, files["npm-shrinkwrap.json"], files["package-lock.json"], []byte(runtime.GOOS+"/"+runtime.GOARCH))
 	words := count(len(dependencies), "dependency", "dependencies") + " of package.json"
-	done, err := b.install("npm", id, fmt.Sprintf("installing %s: npm %s", words, command[0]), words+" are in the cache", func(work string) error {
+	done, err := b.install("npm", id, fmt.Sprintf("installing %s: npm %s", words, command[0]), words+": found in the cache", func(work string) error {
 		for name, text := range files {
 			if err := os.WriteFile(filepath.Join(work, name), text, 0o644); err != nil {
 				return err

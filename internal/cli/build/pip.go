@@ -47,7 +47,7 @@ func (b *Builder) pip(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("%s does not run: %w", python, err)
 	}
 	words := count(len(missing), "package", "packages") + " of " + RequirementsFile
-	return b.install("pip", key(text, version), "installing "+words+": pip install", words+" are in the cache", func(work string) error {
+	return b.install("pip", key(text, version), "installing "+words+": pip install", words+": found in the cache", func(work string) error {
 		// In the folder itself: the file may refer to others beside it.
 		err := b.run(ctx, dir, python, "-m", "pip", "install", "--target", work, "--requirement", RequirementsFile,
 			"--no-input", "--disable-pip-version-check", "--no-compile", "--retries", "1", "--timeout", "10", "--root-user-action", "ignore")

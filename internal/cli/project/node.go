@@ -1,10 +1,12 @@
 package project
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -40,7 +42,11 @@ func (d *decoder) parseYAML(src []byte) (body ast.Node) {
 			body = nil
 		}
 	}()
-	file, err := parser.ParseBytes(src, 0)
+	if at, ok := notText(src); ok {
+		d.fault(1+bytes.Count(src[:at], []byte("\n")), 1, "this line is not text in UTF-8; save the file as such")
+		return nil
+	}
+	file, err := parser.ParseBytes(bytes.TrimPrefix(src, []byte("\ufeff")), 0)
 	if err != nil {
 		d.syntaxError(err)
 		return nil
@@ -61,6 +67,18 @@ func (d *decoder) parseYAML(src []byte) (body ast.Node) {
 	}
 	ast.Walk(anchorFinder{d}, docs[0])
 	return docs[0]
+}
+
+// notText finds the first byte of src that no text in UTF-8 has.
+func notText(src []byte) (at int, found bool) {
+	for at < len(src) {
+		r, size := utf8.DecodeRune(src[at:])
+		if r == 0 || r == utf8.RuneError && size == 1 {
+			return at, true
+		}
+		at += size
+	}
+	return 0, false
 }
 
 // twice is how the parser tells of a key that is there already.
@@ -192,6 +210,9 @@ func (d *decoder) members(n ast.Node, what string) ([]entry, bool) {
 	case *ast.MappingValueNode:
 		values = []*ast.MappingValueNode{m}
 	default:
+		if what == "" {
+			what = "the file"
+		}
 		d.problem(n, "%s must be a mapping of keys to values, not %s", what, kind(n))
 		return nil, false
 	}

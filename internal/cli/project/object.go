@@ -55,6 +55,14 @@ func (o *object) get(keys ...string) (entry, bool) {
 	return entry{}, false
 }
 
+// absent notes that a file lacks a key, unless what is wrong with its value is told already.
+func (d *decoder) absent(top *object, key, message string) {
+	there := slices.ContainsFunc(top.members, func(e entry) bool { return e.key == key })
+	if !there || len(d.problems) == 0 {
+		d.fault(1, 1, message)
+	}
+}
+
 // under is the mapping that one key holds, nil when there is none.
 func (o *object) under(key string) *object {
 	e, ok := o.get(key)

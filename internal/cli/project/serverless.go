@@ -103,7 +103,7 @@ func (s *serverless) ignore(list []Ignored) { s.p.Ignored = append(s.p.Ignored, 
 func (s *serverless) service(top *object) {
 	e, ok := top.get("service")
 	if !ok {
-		s.d.fault(1, 1, "there is no service: give the project a name with service: NAME")
+		s.d.absent(top, "service", "there is no service: give the project a name with service: NAME")
 		return
 	}
 	name, scalar := text(e.value)
@@ -124,7 +124,7 @@ func (s *serverless) service(top *object) {
 func (s *serverless) provider(top *object) bool {
 	e, ok := top.get("provider")
 	if !ok {
-		s.d.fault(1, 1, "there is no provider: say which cloud the functions were written for, such as provider: {name: aws}")
+		s.d.absent(top, "provider", "there is no provider: say which cloud the functions were written for, such as provider: {name: aws}")
 		return false
 	}
 	name, scalar := text(e.value)
@@ -273,7 +273,7 @@ func (s *serverless) payloadOf(o *object, otherwise string) string {
 func (s *serverless) functions(top *object) {
 	e, ok := top.get("functions")
 	if !ok {
-		s.d.fault(1, 1, "there are no functions: give at least one, such as functions: {hello: {handler: index.hello}}")
+		s.d.absent(top, "functions", "there are no functions: give at least one, such as functions: {hello: {handler: index.hello}}")
 		return
 	}
 	sources := []ast.Node{e.value}
