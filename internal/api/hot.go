@@ -54,8 +54,14 @@ type hot struct {
 
 var _ hearth.Completion = (*hot)(nil)
 
-// Takes implements front.Handler.
-func (p hotPaths) Takes(x *front.Exchange) bool {
+// Takes implements front.Handler. A request that panics here goes to the other server,
+// where it costs itself alone.
+func (p hotPaths) Takes(x *front.Exchange) (takes bool) {
+	defer func() {
+		if recover() != nil {
+			takes = false
+		}
+	}()
 	h, _ := x.Memory.(*hot)
 	if h == nil {
 		h = &hot{s: p.s, x: x}

@@ -246,8 +246,10 @@ func headersTooLarge(t *testing.T, d *door) {
 func panicCostsOne(t *testing.T, d *door) {
 	c := d.client(t)
 	for range 2 {
-		if resp, body := do(t, c, d.request(t, "GET", "/fn/panic/", nil)); resp.StatusCode != 500 {
-			t.Fatalf("%s %q", resp.Status, body)
+		for _, path := range []string{"/fn/panic/", "/fn/no-such-luck/"} {
+			if resp, body := do(t, c, d.request(t, "GET", path, nil)); resp.StatusCode != 500 {
+				t.Fatalf("%s: %s %s", path, resp.Status, body)
+			}
 		}
 		if resp, body := do(t, c, d.request(t, "POST", echoPath, strings.NewReader("[]"))); resp.StatusCode != 200 || body != "[]" {
 			t.Fatalf("%s %q", resp.Status, body)

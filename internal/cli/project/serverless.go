@@ -23,6 +23,7 @@ type serverless struct {
 	stage   string
 	runtime string            // provider.runtime
 	env     map[string]string // provider.environment
+	tagged  map[string]string // provider.tags
 	memory  *int
 	timeout *Function // holds provider.timeout, read as a function's is
 	payload string    // of httpApi events
@@ -165,6 +166,11 @@ func (s *serverless) providerDefaults(o *object) {
 	s.sizes(o, &f)
 	s.memory, s.timeout = f.Patch.MemoryMB, &f
 	s.env = s.environment(o)
+	if e, ok := o.get("tags"); ok {
+		setTags(s.d, &f, e)
+		s.tagged = f.Tags
+		s.tags(e, &Function{Tags: f.Tags})
+	}
 	if http := o.under("httpApi"); http != nil {
 		s.payload = s.payloadOf(http, s.payload)
 		s.ignore(http.rest())

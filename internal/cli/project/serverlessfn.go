@@ -116,7 +116,16 @@ func (s *serverless) settings(o *object, f *Function) {
 		shareInstances(f, *n) // OpenWhisk: activations in one container
 	}
 	s.url(o, f)
-	if e, ok := o.get("tags"); ok {
+	e, ok := o.get("tags")
+	if ok {
+		setTags(s.d, f, e)
+	}
+	if len(s.tagged) > 0 {
+		all := maps.Clone(s.tagged)
+		maps.Copy(all, f.Tags)
+		f.Tags = all
+	}
+	if len(f.Tags) > 0 {
 		s.tags(e, f)
 	}
 	s.asyncOf(o, f)
@@ -141,7 +150,6 @@ func (s *serverless) url(o *object, f *Function) {
 
 // tags are Lambda's; "hearth:" ones choose the model, as through Lambda's API.
 func (s *serverless) tags(e entry, f *Function) {
-	setTags(s.d, f, e)
 	tagged := hearth.Function{Tags: f.Tags}
 	tagged.Latest.Config.Normalize()
 	if err := hearth.ApplyTags(&tagged); err != nil {
