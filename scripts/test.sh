@@ -5,6 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 cd "$root"
+umask 022 # what the tests write, users of sandboxes have to read
 
 if [ "$(id -u)" != 0 ]; then
   note "You are not root: tests of containers, control groups and networks are skipped. All of it: sudo make test"
