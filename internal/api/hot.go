@@ -320,6 +320,12 @@ func (h *hot) stream() {
 		return
 	}
 	c := s.track(&replayed{nc, rest})
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic while answering in parts", slog.String("request", h.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			_ = c.Close()
+		}
+	}()
 	var ctx fasthttp.RequestCtx
 	ctx.Init2(c, quiet{s.log}, false)
 	ctx.Response.Header.SetNoDefaultContentType(true)

@@ -28,15 +28,14 @@ type call struct {
 	patience *patience // of a caller who may give up; such a call is not reused
 
 	// From stageRunning on:
+	own    hearth.Invocation // a copy: inv is the caller's, who may have been told already
 	inst   *instance
 	lease  pool.Lease
 	began  time.Time
 	sent   *link.Call
 	result *hearth.Result
 
-	// From stageStreaming on. The caller has been told then, and inv is the caller's.
-	out  *response
-	kept *hearth.Invocation
+	out *response // from stageStreaming on
 }
 
 // Stages of a call. The end of the invocation and the end of its time compete for the
@@ -77,6 +76,7 @@ func (c *call) reuse() {
 		return
 	}
 	c.inv, c.done, c.inst, c.sent, c.result, c.lease = nil, nil, nil, nil, nil, pool.Lease{}
+	c.own = hearth.Invocation{}
 	c.stage.Store(stageWaiting)
 	c.w.calls.Put(c)
 }

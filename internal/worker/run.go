@@ -23,16 +23,14 @@ func (c *call) run(lease pool.Lease, began time.Time) {
 	if c.patience != nil {
 		c.patience.end()
 	}
-	c.inst, c.lease, c.began = inst, lease, began
+	c.inst, c.lease, c.began, c.own = inst, lease, began, *inv
+	c.own.Payload = nil
 	timeout := inv.Version.Config.Timeout
-	res := &hearth.Result{Instance: inst.id, Seq: lease.Seq, Cold: lease.Cold, Version: inv.Version.Number}
-	res.Report.MemoryMB = inv.Version.Config.MemoryMB
-	res.Report.Queued = began.Sub(c.since)
 	left := timeout
 	if lease.Seq == 1 {
-		res.Report.Init, left = inst.initReport(), timeout-time.Since(began)
+		left -= time.Since(began)
 	}
-	c.result = res
+	c.result = c.begun()
 	lc := link.NewCall()
 	lc.ID, lc.ARN, lc.TraceID = inv.ID, inv.InvokedARN, inv.TraceID
 	lc.ClientContext, lc.Payload, lc.HTTP = inv.ClientContext, inv.Payload, inv.HTTP
@@ -49,6 +47,17 @@ func (c *call) run(lease pool.Lease, began time.Time) {
 	}
 }
 
+// begun is what is known of the result while the invocation runs.
+func (c *call) begun() *hearth.Result {
+	res := &hearth.Result{Instance: c.inst.id, Seq: c.lease.Seq, Cold: c.lease.Cold, Version: c.own.Version.Number}
+	res.Report.MemoryMB = c.own.Version.Config.MemoryMB
+	res.Report.Queued = c.began.Sub(c.since)
+	if c.lease.Seq == 1 {
+		res.Report.Init = c.inst.initReport()
+	}
+	return res
+}
+
 // unsent ends a call that the link has refused.
 func (c *call) unsent(lc *link.Call, err error) {
 	if !c.end(stageRunning) {
@@ -60,7 +69,7 @@ func (c *call) unsent(lc *link.Call, err error) {
 		c.crashed(false)
 		return
 	}
-	c.result.Payload, c.result.FunctionError = encode(unsendable(c.inv.ID, err)), hearth.Unhandled // nobody died
+	c.result.Payload, c.result.FunctionError = encode(unsendable(c.own.ID, err)), hearth.Unhandled // nobody died
 	c.finish(statusError, false)
 }
 
@@ -93,7 +102,7 @@ func (c *call) CallEnded(lc *link.Call) {
 	case err == nil:
 		c.finish("", streaming)
 	case errors.Is(err, link.ErrResponseTooLarge):
-		c.result.Payload, c.result.FunctionError = encode(tooLarge(c.invocation(streaming).ID)), hearth.Unhandled
+		c.result.Payload, c.result.FunctionError = encode(tooLarge(c.own.ID)), hearth.Unhandled
 		c.finish(statusError, streaming)
 	default:
 		c.crashed(streaming)
@@ -103,7 +112,7 @@ func (c *call) CallEnded(lc *link.Call) {
 // crashed finishes the call when it is known how the instance died.
 func (c *call) crashed(streaming bool) {
 	c.w.tasks.Go(func() {
-		doc := c.inst.verdict().failure(c.invocation(streaming).ID)
+		doc := c.inst.verdict().failure(c.own.ID)
 		c.result.Payload, c.result.FunctionError = encode(doc), hearth.Unhandled
 		c.conclude(time.Now(), statusError, streaming)
 	})
@@ -116,7 +125,7 @@ func (c *call) overran() {
 	if !first {
 		return
 	}
-	w, inst, inv := c.w, c.inst, c.invocation(streaming)
+	w, inst, inv := c.w, c.inst, &c.own
 	c.result.Payload, c.result.FunctionError = encode(timedOut(inv.ID, inv.Version.Config.Timeout)), hearth.Unhandled
 	inst.conn.Cancel(c.sent)
 	w.apply(inst.pooled, inst.pooled.Retire(time.Now(), hearth.EndTimedOut))
@@ -126,18 +135,11 @@ func (c *call) overran() {
 	c.conclude(time.Now(), statusTimeout, streaming)
 }
 
-func (c *call) invocation(streaming bool) *hearth.Invocation {
-	if streaming {
-		return c.kept
-	}
-	return c.inv
-}
-
 // finish concludes the call. What takes longer than a moment must not keep the reader of
 // the socket, who calls this, from the other calls.
 func (c *call) finish(status string, streaming bool) {
 	ended := time.Now()
-	if c.invocation(streaming).WantLog || c.inst.stale(ended, memoryAge(c.lease.Seq, ended.Sub(c.began))) {
+	if c.own.WantLog || c.inst.stale(ended, memoryAge(c.lease.Seq, ended.Sub(c.began))) {
 		c.w.tasks.Go(func() { c.conclude(ended, status, streaming) })
 		return
 	}
@@ -147,7 +149,7 @@ func (c *call) finish(status string, streaming bool) {
 // conclude records an invocation that has ended, gives its slot back and tells the
 // caller.
 func (c *call) conclude(ended time.Time, status string, streaming bool) {
-	w, inst, inv, res, done := c.w, c.inst, c.invocation(streaming), c.result, c.done
+	w, inst, inv, res, done := c.w, c.inst, &c.own, c.result, c.done
 	res.Report.Duration = ended.Sub(c.began)
 	res.Report.MaxMemoryMB = inst.peakMB(ended, memoryAge(res.Seq, res.Report.Duration))
 	inst.log.Finish(ended, inv.ID, res.Report, status)

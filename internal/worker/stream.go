@@ -57,10 +57,9 @@ func (r *response) end(res *hearth.Result) {
 // CallStreams is called by the link when a streamed response begins: a caller who wants
 // it in parts gets it, and for all others it is collected.
 func (c *call) CallStreams(lc *link.Call) {
-	w, inv, done := c.w, c.inv, c.done
-	kept, begun := *inv, *c.result
-	kept.Payload = nil // the caller's
-	c.kept, c.out = &kept, &response{stream: lc.Stream, ended: make(chan struct{})}
+	w, inv, done := c.w, &c.own, c.done
+	begun := c.begun() // the other one is for the end
+	c.out = &response{stream: lc.Stream, ended: make(chan struct{})}
 	out := c.out
 	if !c.stage.CompareAndSwap(stageRunning, stageStreaming) {
 		return // its time was up
@@ -70,7 +69,7 @@ func (c *call) CallStreams(lc *link.Call) {
 		return
 	}
 	begun.Stream = out
-	done.Complete(&begun, nil)
+	done.Complete(begun, nil)
 }
 
 // collect gathers a streamed response for a caller who wants it whole.
