@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,4 +200,44 @@ func FuzzConn(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A peer that takes nothing any more, but has left room in the socket, keeps no processor
+// busy until its time is over.
+func TestDeafPeerCostsNoProcessor(t *testing.T) {
+	c, p := ready(t, link.Options{})
+	if err := c.Send(newCall("a", strings.Repeat("x", 4<<20))); err != nil {
+		t.Fatal(err)
+	}
+	p.expect(tInvoke) // what comes next fills the socket
+	sc, err := p.conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sc.Control(func(fd uintptr) { err = syscall.Shutdown(int(fd), syscall.SHUT_RD) }); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
+	_, _ = io.Copy(io.Discard, p.conn) // leaves room
+	before := processorTime(t)
+	select {
+	case <-c.Done():
+	case <-time.After(patience):
+		t.Fatal("the connection does not end")
+	}
+	if took := processorTime(t) - before; took > 400*time.Millisecond {
+		t.Errorf("the end took %v of a processor", took)
+	}
+}
+
+// processorTime is what this process has used so far.
+func processorTime(t *testing.T) time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -198,5 +198,6 @@ func (c *Conn) deaf() {
 	c.writeErr, c.writing = true, false
 	c.pending, c.rest, c.large = nil, nil, nil
 	c.mu.Unlock()
+	_ = c.socket.Want(loop.Readable) // whether there is room does not matter any more
 	time.AfterFunc(deafGrace, func() { c.stop(ErrClosed) })
 }
