@@ -83,21 +83,21 @@ func TestNodeLogsAreAttributed(t *testing.T) {
 		const shared = new EventEmitter();
 		const pause = (ms) => new Promise((ok) => setTimeout(ok, ms));
 		exports.handler = async (me) => {
-			const own = new EventEmitter();
+			const own = new EventEmitter(), late = [];
 			own.on('x', () => console.log('emitter', me));
 			shared.once('all' + me, () => process.stdout.write('shared ' + me + '\n'));
 			for (let i = 0; i < 5; i++) {
 				process.stdout.write('part ' + me); await pause(Math.random() * 4);
 				process.stdout.write(' whole ' + me + '\n');
-				setTimeout(() => console.error('timer', me), 1);
+				late.push(new Promise((ok) => setTimeout(() => { console.error('timer', me); ok() }, 1)));
 				process.nextTick(() => console.log('tick', me));
 				queueMicrotask(() => console.log('micro', me));
-				setImmediate(() => own.emit('x'));
+				late.push(new Promise((ok) => setImmediate(() => { own.emit('x'); ok() })));
 				await fs.stat('/');
 				await new Promise((ok) => fs.readFile('/proc/self/stat').then(() => { console.log('file', me); ok() }));
 			}
 			shared.emit('all' + me);
-			await pause(8);
+			await Promise.all(late);
 			return me;
 		}`)})
 	const rounds, width = 4, 8
