@@ -297,6 +297,7 @@ func TestLeavingAmidstAResponse(t *testing.T) {
 	}
 	stream := p.expect(tInvoke).stream
 	p.write(frame(tResult, streamed|more, stream, []byte("\x00part")))
+	await(t, call) // it begins
 	p.write(frame(tResData, 16|failed, stream, []byte("{}")))
 	await(t, call)
 	if !c.Leaving() || !call.Failed || c.Err() != nil {
