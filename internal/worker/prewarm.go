@@ -54,6 +54,9 @@ type blanks struct {
 	changed bool                     // which functions are deployed
 	known   map[string]bool          // those that were, by version ID; run's alone
 	closed  bool
+	pending int        // being made or removed: there may be room when that is done
+	removed int        // so many have been
+	news    *sync.Cond // signalled when pending or removed change
 }
 
 func newBlanks(w *Worker, cfg Prewarming) *blanks {
@@ -65,6 +68,7 @@ func newBlanks(w *Worker, cfg Prewarming) *blanks {
 		waiting: map[policy.Kind][]*blank{}, sizes: map[policy.Kind]int{}, changed: true,
 		policy: policy.NewPrewarm(policy.PrewarmConfig{Floor: cfg.Floor, BudgetMB: w.cfg.MemoryMB / budgetPart}),
 	}
+	b.news = sync.NewCond(&b.mu)
 	if cfg.Floor > 0 {
 		b.driver, _ = w.cfg.Driver.(sandbox.Preparer)
 	}
@@ -162,18 +166,45 @@ func (b *blanks) shed(mb int) {
 	}
 }
 
-// sacrifice destroys one sandbox that waits, and has no other made soon: the disk is
-// full. It returns false if none waits.
-func (b *blanks) sacrifice() bool {
-	one := b.pick()
-	if one == nil {
-		return false
-	}
+// sacrifice makes room on a disk that is full: it destroys one sandbox that waits, and
+// has no other made soon. If none waits but one is just being made or removed, it waits
+// for that; seen is what removals said before the disk was found full. It returns false
+// when there is no more room than there was then.
+func (b *blanks) sacrifice(seen int) bool {
 	b.mu.Lock()
-	b.policy.Failed(time.Now())
+	defer b.mu.Unlock()
+	for {
+		if one := b.pickLocked(); one != nil {
+			b.policy.Failed(time.Now())
+			b.removeLocked(one)
+			return true
+		}
+		if b.removed != seen {
+			return true
+		}
+		if b.pending == 0 {
+			return false
+		}
+		b.news.Wait()
+	}
+}
+
+// removeLocked removes a sandbox. It unlocks meanwhile.
+func (b *blanks) removeLocked(one *blank) {
+	b.pending++
 	b.mu.Unlock()
 	b.remove(one)
-	return true
+	b.mu.Lock()
+	b.pending--
+	b.removed++
+	b.news.Broadcast()
+}
+
+// removals counts the sandboxes that have been removed.
+func (b *blanks) removals() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.removed
 }
 
 // pick takes one sandbox out of those that wait, of the kind that has most; nil if none
@@ -181,6 +212,10 @@ func (b *blanks) sacrifice() bool {
 func (b *blanks) pick() (one *blank) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.pickLocked()
+}
+
+func (b *blanks) pickLocked() *blank {
 	var most policy.Kind
 	for kind, list := range b.waiting {
 		if len(list) > len(b.waiting[most]) {
@@ -261,17 +296,26 @@ func (b *blanks) step(ctx context.Context) (again time.Time, idle bool) {
 	switch {
 	case plan.Stop != nil:
 		b.mu.Lock()
-		one := b.popLocked(*plan.Stop)
-		b.mu.Unlock()
-		if one != nil {
-			b.remove(one)
+		if one := b.popLocked(*plan.Stop); one != nil {
+			b.removeLocked(one)
 		}
+		b.mu.Unlock()
 	case plan.Make != nil:
+		b.promise(1)
 		b.make(ctx, *plan.Make)
+		b.promise(-1)
 	default:
 		return plan.Again, true
 	}
 	return again, false
+}
+
+// promise tells those who wait for room that a sandbox is being made, or has been.
+func (b *blanks) promise(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending += n
+	b.news.Broadcast()
 }
 
 func (b *blanks) putOff(busy bool) (again time.Time, wait bool) {

@@ -213,6 +213,28 @@ func (d *fullDisk) StartBlank(ctx context.Context, spec sandbox.Spec) (sandbox.B
 	return d.preparer.StartBlank(ctx, spec)
 }
 
+// TestPrewarmedLeavesTheDiskToMany: functions that start at once find room where
+// sandboxes wait, are being made, or are just being removed for another of them.
+func TestPrewarmedLeavesTheDiskToMany(t *testing.T) {
+	for range 20 {
+		p := &preparer{machine: &machine{script: echo}}
+		v := version("f", hearth.Exclusive, nil)
+		w := prewarming(t, p, func(c *Config) { c.Driver = &fullDisk{p, 2} }, v)
+		await(t, "one waits", func() bool { return w.ready() >= 1 })
+		var calls sync.WaitGroup
+		for _, name := range []string{"a", "b"} {
+			// Not for a sandbox that waits: NODE_OPTIONS is read at the start.
+			own := version(name, hearth.Exclusive, func(c *hearth.Config) { c.Env = map[string]string{"NODE_OPTIONS": "-r x"} })
+			calls.Go(func() {
+				if _, err := w.call(own); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		calls.Wait()
+	}
+}
+
 // TestPrewarmedLeavesTheDisk: where there is no room for another /tmp, as many that wait
 // go as are in the way, and no other is made.
 func TestPrewarmedLeavesTheDisk(t *testing.T) {

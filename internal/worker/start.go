@@ -263,15 +263,18 @@ func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, inter
 		CPUs:     float64(v.Config.MemoryMB) / hearth.MBPerCPU,
 		TmpMB:    v.Config.TmpMB,
 	}
-	sb, err := w.cfg.Driver.Start(ctx, spec)
-	for hearth.CodeOf(err) == hearth.ErrCapacity && w.blanks.sacrifice() {
-		sb, err = w.cfg.Driver.Start(ctx, spec)
+	for {
+		seen := w.blanks.removals()
+		sb, err := w.cfg.Driver.Start(ctx, spec)
+		if hearth.CodeOf(err) == hearth.ErrCapacity && w.blanks.sacrifice(seen) {
+			continue
+		}
+		if err == nil {
+			inst.watch.lap("sandbox")
+			w.letStart(ctx, sb)
+		}
+		return sb, err
 	}
-	if err == nil {
-		inst.watch.lap("sandbox")
-		w.letStart(ctx, sb)
-	}
-	return sb, err
 }
 
 // startsAlone is how long the start of an interpreter keeps others from starting, at
