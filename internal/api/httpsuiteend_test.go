@@ -156,9 +156,12 @@ func leavesMidBody(t *testing.T, d *door) {
 	req, begun := d.halfSent(t, waitPath)
 	go func() { <-begun; leave(); req.Body.Close() }()
 	c := d.client(t)
+	// The server may still say that half of it is missing, and be faster than the client.
 	if resp, err := c.Do(req.WithContext(ctx)); err == nil {
 		resp.Body.Close()
-		t.Errorf("half a body was answered %s", resp.Status)
+		if resp.StatusCode < 400 {
+			t.Errorf("half a body was answered %s", resp.Status)
+		}
 	}
 	d.left(t, c)
 	select {
