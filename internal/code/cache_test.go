@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -319,31 +321,14 @@ func TestKilledWhileUnpacking(t *testing.T) {
 	dir := t.TempDir()
 	z := bulky(t)
 	s := newShelf(z)
-	var whole, half int
-	for i := range 12 {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilledWhileUnpacking$")
-		child.Env = append(os.Environ(), "HEARTH_TEST_CACHE="+dir)
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for range i%4 + 1 { // it says something at each stage
-			out.Read(make([]byte, 1))
-		}
-		child.Process.Kill()
-		child.Wait()
-		if left, _ := filepath.Glob(filepath.Join(dir, temporaryPrefix+"*")); len(left) > 0 {
-			half++
-		}
+	for i := range 8 {
+		killWhen(t, dir, func() bool { return filesHalfWay(dir) > 40*i })
 		c := openCache(t, dir, s, Options{})
 		if left, _ := filepath.Glob(filepath.Join(dir, temporaryPrefix+"*")); len(left) > 0 {
 			t.Errorf("left behind after opening: %q", left)
 		}
 		if len(c.kept) > 0 {
-			whole++
+			t.Errorf("half code was kept: %v", slices.Collect(maps.Keys(c.kept)))
 		}
 		code, release := get(t, c, digestOf(z))
 		if n := len(tree(t, code)); n != 301 {
@@ -353,10 +338,52 @@ func TestKilledWhileUnpacking(t *testing.T) {
 		c.Close()
 		os.RemoveAll(filepath.Join(dir, digestOf(z)))
 	}
-	t.Logf("of 12 kills, %d left half code and %d whole code", half, whole)
-	if half == 0 {
-		t.Error("no kill hit the unpacking; the test proves nothing")
+}
+
+// killWhen starts a process that unpacks for ever, and kills it where it is half
+// way: it is stopped to look, so that it cannot get on between the look and the kill.
+func killWhen(t *testing.T, dir string, half func() bool) {
+	t.Helper()
+	child := exec.Command(os.Args[0], "-test.run=^TestKilledWhileUnpacking$")
+	child.Env = append(os.Environ(), "HEARTH_TEST_CACHE="+dir)
+	var said strings.Builder
+	child.Stdout, child.Stderr = &said, &said
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
 	}
+	defer child.Wait()
+	defer child.Process.Kill()
+	for patience := time.Now().Add(time.Minute); ; runtime.Gosched() {
+		if time.Now().After(patience) {
+			child.Process.Kill()
+			child.Wait()
+			t.Fatalf("never seen half way; it said: %s", said.String())
+		}
+		if !half() {
+			continue
+		}
+		child.Process.Signal(syscall.SIGSTOP)
+		stopped(t, child.Process.Pid)
+		if half() {
+			return
+		}
+		child.Process.Signal(syscall.SIGCONT)
+	}
+}
+
+// stopped waits until no thread of a process runs any more.
+func stopped(t *testing.T, pid int) {
+	t.Helper()
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("it did not stop: %v, %v", status, err)
+	}
+}
+
+// filesHalfWay counts the files that an unpacking under way has written.
+func filesHalfWay(dir string) int {
+	files, _ := filepath.Glob(filepath.Join(dir, temporaryPrefix+"*", "code", "f*"))
+	return len(files)
 }
 
 // bulky is an archive that takes a while to unpack.
@@ -375,7 +402,6 @@ func unpackForever(t *testing.T, dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Print(".")
 		if err := c.Put(digestOf(z), z); err != nil {
 			t.Fatal(err)
 		}
