@@ -4,17 +4,21 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/api/front"
 )
 
 // Lingering: a client that is refused while it still sends would see a reset
 // instead of the answer. So its data is read and dropped for a moment.
 const (
-	lingerTime  = 2 * time.Second
-	lingerBytes = 128 << 20
+	lingerTime  = front.LingerTime
+	lingerBytes = front.LingerBytes
 )
 
 type listener struct {
@@ -43,6 +47,14 @@ func (s *Server) track(c net.Conn) *conn {
 	s.mu.Lock()
 	s.conns[tracked] = struct{}{}
 	s.mu.Unlock()
+	return tracked
+}
+
+// trackRead is track for a connection of which some has been read: that is read again.
+func (s *Server) trackRead(c net.Conn, read []byte) *conn {
+	tracked := s.track(c)
+	tracked.early = read
+	tracked.heard.Store(len(read) > 0)
 	return tracked
 }
 
@@ -193,11 +205,7 @@ func (s *Server) closeAll() {
 func (s *Server) openConns() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	open := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		open = append(open, c)
-	}
-	return open
+	return slices.Collect(maps.Keys(s.conns))
 }
 
 func sprintf(format string, args []any) string { return fmt.Sprintf(format, args...) }

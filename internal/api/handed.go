@@ -5,31 +5,6 @@ import (
 	"sync"
 )
 
-// replayed is a connection of which some has been read already.
-type replayed struct {
-	net.Conn
-	read []byte
-}
-
-func (r *replayed) Read(p []byte) (int, error) {
-	if len(r.read) == 0 {
-		return r.Conn.Read(p)
-	}
-	n := copy(p, r.read)
-	if r.read = r.read[n:]; len(r.read) == 0 {
-		r.read = nil
-	}
-	return n, nil
-}
-
-// CloseWrite ends the sending half of the connection.
-func (r *replayed) CloseWrite() error {
-	if half, ok := r.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return net.ErrClosed
-}
-
 // handed is a listener for connections that are handed over.
 type handed struct {
 	addr net.Addr

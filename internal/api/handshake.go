@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -92,16 +93,17 @@ const sniffSize = 1 << 10
 // sniff reads until it is clear whether the client begins with the preface of HTTP/2.
 // What it has read is read again. An error will come again too.
 func (c *conn) sniff() {
-	begin := make([]byte, sniffSize)
-	n := 0
-	for n < len(preface) && string(begin[:n]) == preface[:n] {
-		m, err := c.Read(begin[n:])
-		n += m
+	begin := c.early // if somebody has begun to read
+	c.early = nil
+	for len(begin) < len(preface) && string(begin) == preface[:len(begin)] {
+		begin = slices.Grow(begin, sniffSize)
+		n, err := c.Read(begin[len(begin):cap(begin)])
+		begin = begin[:len(begin)+n]
 		if err != nil {
 			break
 		}
 	}
-	c.early = begin[:n]
+	c.early = begin
 	if bytes.HasPrefix(c.early, []byte(preface)) {
 		c.protocol = protocolHTTP2
 	}

@@ -40,13 +40,12 @@ type hot struct {
 	call   call
 	target *functionTarget
 
-	url            bool
-	at             urlTarget // if url
-	segment, query []byte    // as they were sent
-	id             string
-	began          time.Time           // when requests are logged
-	ctx            fasthttp.RequestCtx // of which only the response is used
-	out            []byte
+	url   bool      // else Invoke
+	at    urlTarget // of Invoke: segment and query alone
+	id    string
+	began time.Time           // when requests are logged
+	ctx   fasthttp.RequestCtx // of which only the response is used
+	out   []byte
 
 	result *hearth.Result
 	err    error
@@ -95,67 +94,36 @@ func (p hotPaths) Late() []byte {
 
 // route finds out which function is called, and whether in an ordinary way.
 func (h *hot) route() bool {
-	s, x := h.s, h.x
+	x := h.x
 	path, query, _ := bytes.Cut(x.Target, []byte("?"))
-	if s.checkHost(x.Host) != nil {
+	if h.s.checkHost(x.Host) != nil {
 		return false
 	}
-	h.url, h.query, h.at = true, query, urlTarget{query: query}
-	u := &h.at
-	name, byHost := functionHost(x.Host)
-	switch {
-	case byHost:
-		u.segment, u.path = name, path
-	case bytes.HasPrefix(path, []byte(urlPrefix)):
-		u.segment, u.path = cutSegment(path[len(urlPrefix):])
-		u.prefix = path[:len(path)-len(u.path)]
-	default:
-		h.url = false
-		return h.routeInvoke(path, query)
+	if h.at, h.url = urlOf(x.Host, path, query); h.url {
+		return h.find(nil) && h.open()
 	}
-	return h.routeURL()
+	segment, ok := invocationsOf(path)
+	if !ok || h.s.auth != nil || string(x.Method) != fasthttp.MethodPost || !h.ordinary() {
+		return false
+	}
+	h.at = urlTarget{segment: segment, query: query}
+	return h.find(query)
 }
 
-// cutSegment splits a path before its first slash.
-func cutSegment(path []byte) (segment, rest []byte) {
-	if i := bytes.IndexByte(path, '/'); i >= 0 {
-		return path[:i], path[i:]
-	}
-	return path, nil
+// find finds out what the segment names, with a qualifier that the query may have.
+func (h *hot) find(query []byte) bool {
+	t, err := h.s.target(h.at.segment, query)
+	h.target = t
+	return err == nil
 }
 
-func (h *hot) routeURL() bool {
-	s := h.s
-	t, err := s.target(h.at.segment, nil)
-	if err != nil {
-		return false
-	}
-	if f, err := s.deps.Functions.Get(t.name); err != nil || f.URL != nil && f.URL.AuthType == authIAM {
-		return false
-	}
-	h.target, h.segment = t, h.at.segment
-	return true
+// open tells whether the function's URL is there and wants no signature.
+func (h *hot) open() bool {
+	f, err := h.s.deps.Functions.Get(h.target.name)
+	return err == nil && (f.URL == nil || f.URL.AuthType != authIAM)
 }
 
 var protocol11 = []byte("HTTP/1.1")
-
-func (h *hot) routeInvoke(path, query []byte) bool {
-	s, x := h.s, h.x
-	rest, ok := bytes.CutPrefix(path, []byte(functionsPath+"/"))
-	if !ok || s.auth != nil || string(x.Method) != fasthttp.MethodPost {
-		return false
-	}
-	segment, ok := bytes.CutSuffix(rest, []byte("/invocations"))
-	if !ok || bytes.IndexByte(segment, '/') >= 0 || !h.ordinary() {
-		return false
-	}
-	t, err := s.target(segment, query)
-	if err != nil {
-		return false
-	}
-	h.target, h.segment = t, segment
-	return true
-}
 
 // ordinary tells whether an Invoke has no header that asks for something special.
 func (h *hot) ordinary() bool {
@@ -236,10 +204,10 @@ func (h *hot) answer() {
 	case err != nil:
 		s.failLambda(ctx, h.id, h.target.explain(err))
 	case h.url:
-		s.targets.learn(h.target, h.segment, nil)
+		s.targets.learn(h.target, h.at.segment, nil)
 		s.answerURL(ctx, &h.call, h.id, result)
 	default:
-		s.targets.learn(h.target, h.segment, h.query)
+		s.targets.learn(h.target, h.at.segment, h.at.query)
 		writeResult(ctx, h.id, result, false)
 	}
 	h.send()
@@ -319,7 +287,7 @@ func (h *hot) stream() {
 		_ = result.Stream.Close()
 		return
 	}
-	c := s.track(&replayed{nc, rest})
+	c := s.trackRead(nc, rest)
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic while answering in parts", slog.String("request", h.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
@@ -329,7 +297,7 @@ func (h *hot) stream() {
 	var ctx fasthttp.RequestCtx
 	ctx.Init2(c, quiet{s.log}, false)
 	ctx.Response.Header.SetNoDefaultContentType(true)
-	s.targets.learn(h.target, h.segment, nil)
+	s.targets.learn(h.target, h.at.segment, nil)
 	s.answerURL(&ctx, &h.call, h.id, result)
 	if closing {
 		ctx.SetConnectionClose()
@@ -346,4 +314,4 @@ func (h *hot) stream() {
 }
 
 // handOver gives a connection of which some has been read to the other server.
-func (s *Server) handOver(c net.Conn, read []byte) { s.handed.put(&replayed{c, read}) }
+func (s *Server) handOver(c net.Conn, read []byte) { s.handed.put(s.trackRead(c, read)) }

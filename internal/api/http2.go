@@ -22,17 +22,15 @@ const (
 // (http2request.go).
 type http2 struct {
 	server  *http.Server
-	conns   chan net.Conn // to the server's Accept
-	ended   chan struct{}
-	once    sync.Once // starts and
-	stop    sync.Once // ends
+	conns   *handed
+	once    sync.Once // starts it
 	serving sync.WaitGroup
 	calls   sync.Pool // of *http2Call
 }
 
 // newHTTP2 makes what serves HTTP/2 for s. It starts nothing.
 func newHTTP2(s *Server) *http2 {
-	h := &http2{conns: make(chan net.Conn), ended: make(chan struct{})}
+	h := &http2{conns: newHanded(&net.TCPAddr{})} // nobody asks for the address
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true) // TLS, if there is any, ends before
 	h.server = &http.Server{
@@ -68,47 +66,22 @@ func (s *Server) serveHTTP2(c net.Conn) error {
 		tracked.multiplexed.Store(true)
 	}
 	m := &http2Conn{Conn: c, s: s, done: make(chan struct{})}
-	if s.http2.accept(m) {
-		<-m.done
-	}
+	s.http2.accept(m)
+	<-m.done
 	return nil
 }
 
-// accept hands c to the server, unless it has ended.
-func (h *http2) accept(c net.Conn) bool {
-	h.once.Do(func() { h.serving.Go(func() { _ = h.server.Serve(h) }) })
-	select {
-	case h.conns <- c:
-		return true
-	case <-h.ended:
-		return false
-	}
+// accept hands c to the server. One that has ended closes it.
+func (h *http2) accept(c net.Conn) {
+	h.once.Do(func() { h.serving.Go(func() { _ = h.server.Serve(h.conns) }) })
+	h.conns.put(c)
 }
-
-// Accept is net.Listener's.
-func (h *http2) Accept() (net.Conn, error) {
-	select {
-	case c := <-h.conns:
-		return c, nil
-	case <-h.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close is net.Listener's.
-func (h *http2) Close() error {
-	h.stop.Do(func() { close(h.ended) })
-	return nil
-}
-
-// Addr is net.Listener's, and nobody's business.
-func (h *http2) Addr() net.Addr { return &net.TCPAddr{} }
 
 // shutdown tells clients to ask nothing more (GOAWAY) and waits for what they have
 // asked, at most until ctx ends.
 func (h *http2) shutdown(ctx context.Context) {
 	h.once.Do(func() {}) // if it has not started, it will not
-	_ = h.Close()
+	_ = h.conns.Close()
 	_ = h.server.Shutdown(ctx)
 	_ = h.server.Close()
 	h.serving.Wait()

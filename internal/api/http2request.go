@@ -260,7 +260,4 @@ func (c *http2Conn) secure() bool {
 	return ok && below.secure()
 }
 
-var (
-	_ net.Conn     = http2Stream{}
-	_ net.Listener = (*http2)(nil)
-)
+var _ net.Conn = http2Stream{}

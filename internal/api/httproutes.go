@@ -185,11 +185,7 @@ func (s *Server) httpTable() *httpTable {
 // becomes an event of payload format 1.0 or 2.0, the result an answer.
 func (s *Server) serveHTTP(ctx *fasthttp.RequestCtx, path, query []byte) {
 	id := s.newID()
-	rest := path[len(httpPrefix):]
-	service, tail := rest, []byte(nil)
-	if i := bytes.IndexByte(rest, '/'); i >= 0 {
-		service, tail = rest[:i], rest[i:]
-	}
+	service, tail := cutSegment(path[len(httpPrefix):])
 	service, qualifier, _ := bytes.Cut(service, []byte(":"))
 	m, known := s.httpTable().find(string(service), string(tail), string(ctx.Method()))
 	if m.httpLeaf == nil {

@@ -75,16 +75,8 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 		s.fail(ctx, string(path), s.newID(), err)
 		return
 	}
-	if name, ok := functionHost(ctx.Request.Header.Host()); ok {
-		s.serveURL(ctx, urlTarget{segment: name, path: path, query: query, byHost: true})
-		return
-	}
-	if rest, ok := bytes.CutPrefix(path, []byte(urlPrefix)); ok && len(rest) > 0 && rest[0] != '/' {
-		name, tail := rest, []byte(nil)
-		if i := bytes.IndexByte(rest, '/'); i >= 0 {
-			name, tail = rest[:i], rest[i:]
-		}
-		s.serveURL(ctx, urlTarget{segment: name, prefix: path[:len(path)-len(tail)], path: tail, query: query})
+	if u, ok := urlOf(ctx.Request.Header.Host(), path, query); ok {
+		s.serveURL(ctx, u)
 		return
 	}
 	if len(path) > len(httpPrefix) && string(path[:len(httpPrefix)]) == httpPrefix {
@@ -96,17 +88,45 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 			"Web pages may not use this API from a browser, not even those that functions serve here. Function URLs they may call, from anywhere."))
 		return
 	}
-	if rest, ok := bytes.CutPrefix(path, []byte(functionsPath+"/")); ok {
-		if segment, ok := bytes.CutSuffix(rest, []byte("/invocations")); ok &&
-			bytes.IndexByte(segment, '/') < 0 && ctx.IsPost() {
-			if !s.admitted(ctx, string(path)) {
-				return
-			}
-			s.invoke(ctx, segment, query)
+	if segment, ok := invocationsOf(path); ok && ctx.IsPost() {
+		if !s.admitted(ctx, string(path)) {
 			return
 		}
+		s.invoke(ctx, segment, query)
+		return
 	}
 	s.serveRest(ctx, string(path), query)
+}
+
+// urlOf is the function URL that a host, or else a path, stands for.
+func urlOf(host, path, query []byte) (u urlTarget, ok bool) {
+	if name, ok := functionHost(host); ok {
+		return urlTarget{segment: name, path: path, query: query, byHost: true}, true
+	}
+	rest, ok := bytes.CutPrefix(path, []byte(urlPrefix))
+	if !ok || len(rest) == 0 || rest[0] == '/' {
+		return u, false
+	}
+	name, tail := cutSegment(rest)
+	return urlTarget{segment: name, prefix: path[:len(path)-len(tail)], path: tail, query: query}, true
+}
+
+// invocationsOf is the segment that names the function in the path of Lambda's Invoke.
+func invocationsOf(path []byte) (segment []byte, ok bool) {
+	rest, ok := bytes.CutPrefix(path, []byte(functionsPath+"/"))
+	if !ok {
+		return nil, false
+	}
+	segment, ok = bytes.CutSuffix(rest, []byte("/invocations"))
+	return segment, ok && bytes.IndexByte(segment, '/') < 0
+}
+
+// cutSegment splits a path before its first slash.
+func cutSegment(path []byte) (segment, rest []byte) {
+	if i := bytes.IndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i:]
+	}
+	return path, nil
 }
 
 // fromPage tells requests that a browser sends on behalf of a page. Without credentials

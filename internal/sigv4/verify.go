@@ -61,23 +61,17 @@ type claim struct {
 }
 
 // Verify tells whether r is signed with one of the keys; the error is an *Error.
-func (v *Verifier) Verify(r *Request, now time.Time) error {
-	c, refused := r.claim()
-	if refused == nil {
-		refused = v.check(r, c, now)
-	}
-	if refused != nil {
-		return refused
-	}
-	return nil
-}
+func (v *Verifier) Verify(r *Request, now time.Time) error { return r.judge(v.check, now) }
 
 // VerifyHead tells whether r can be valid, from all but its Body: where that will not be,
 // the body need not be read. It is no proof; Verify must follow.
-func (v *Verifier) VerifyHead(r *Request, now time.Time) error {
+func (v *Verifier) VerifyHead(r *Request, now time.Time) error { return r.judge(v.checkHead, now) }
+
+// judge has what r claims checked. It returns nil, and no nil *Error, if that is right.
+func (r *Request) judge(check func(*Request, *claim, time.Time) *Error, now time.Time) error {
 	c, refused := r.claim()
 	if refused == nil {
-		refused = v.checkHead(r, c, now)
+		refused = check(r, c, now)
 	}
 	if refused != nil {
 		return refused

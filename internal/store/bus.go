@@ -204,16 +204,7 @@ func (b *Bus) Close(ctx context.Context) error {
 	b.closed = true
 	var err error
 	if b.nc != nil {
-		if b.nc.Drain() != nil {
-			b.nc.Close()
-		}
-		select {
-		case <-b.down:
-		case <-ctx.Done():
-			err = fmt.Errorf("store: bus: drain cut short: %w", ctx.Err())
-			b.nc.Close()
-			<-b.down
-		}
+		err = wrap(drain(ctx, b.nc, b.down), "store: bus")
 	}
 	b.stopLocked()
 	return err

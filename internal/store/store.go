@@ -184,19 +184,25 @@ func (s *Store) Close(ctx context.Context) error {
 		<-s.closed
 		return nil
 	}
-	var err error
-	if errDrain := s.nc.Drain(); errDrain != nil {
-		s.nc.Close()
-	}
-	select {
-	case <-s.closed:
-	case <-ctx.Done():
-		err = fmt.Errorf("store: drain cut short: %w", ctx.Err())
-		s.nc.Close()
-		<-s.closed
-	}
+	err := wrap(drain(ctx, s.nc, s.closed), "store")
 	s.stopServer()
 	return err
+}
+
+// drain sends what is waiting to be sent, at most until ctx ends, and closes a connection
+// that closes down when it has ended.
+func drain(ctx context.Context, nc *nats.Conn, down <-chan struct{}) error {
+	if nc.Drain() != nil {
+		nc.Close()
+	}
+	select {
+	case <-down:
+		return nil
+	case <-ctx.Done():
+		nc.Close()
+		<-down
+		return fmt.Errorf("drain cut short: %w", ctx.Err())
+	}
 }
 
 // stopServer stops the embedded engine, if there is one, and gives up the directory.

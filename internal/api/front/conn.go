@@ -17,10 +17,13 @@ const (
 	keepBuffer = 16 << 10
 	// readAhead bounds what is read beyond the request being served, in bytes.
 	readAhead = 64 << 10
-	// lingerTime and lingerBytes bound what a client may still send that is not read any
-	// more.
-	lingerTime  = 2 * time.Second
-	lingerBytes = 128 << 20
+)
+
+// LingerTime and LingerBytes bound what a client may still send that is not read any
+// more.
+const (
+	LingerTime  = 2 * time.Second
+	LingerBytes = 128 << 20
 )
 
 // Exchange is a request and the answer to it. A connection has one at a time, and uses
@@ -322,14 +325,14 @@ func (c *conn) leave() {
 		return
 	}
 	c.lingering = true
-	c.patience(linger, lingerTime)
+	c.patience(linger, LingerTime)
 	c.watch(loop.Readable)
 }
 
 // drop reads what is of no use any more.
 func (c *conn) drop() {
 	n, err := c.socket.Read(c.socket.Loop().Scratch())
-	if c.dropped += n; err != nil && !errors.Is(err, loop.ErrAgain) || c.dropped > lingerBytes {
+	if c.dropped += n; err != nil && !errors.Is(err, loop.ErrAgain) || c.dropped > LingerBytes {
 		c.close()
 	}
 }

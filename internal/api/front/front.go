@@ -1,9 +1,11 @@
 package front
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -148,11 +150,7 @@ func (f *Front) Connections() int { return len(f.all()) }
 func (f *Front) all() []*conn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	list := make([]*conn, 0, len(f.conns))
-	for c := range f.conns {
-		list = append(list, c)
-	}
-	return list
+	return slices.Collect(maps.Keys(f.conns))
 }
 
 func (f *Front) forget(c *conn) {
