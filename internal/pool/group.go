@@ -205,6 +205,7 @@ func (l Lease) Release(now time.Time) (next Grant, destroy bool) {
 	inst.inFlight--
 	g.inFlight--
 	inst.lastUsed = now
+	idle := false
 	switch inst.phase {
 	case warm:
 		if g.queue.len > 0 {
@@ -212,6 +213,7 @@ func (l Lease) Release(now time.Time) (next Grant, destroy bool) {
 		} else if inst.inFlight == g.slots-1 {
 			g.avail.push(inst, g.pool.cfg.Order)
 		}
+		idle = inst.inFlight == 0
 	case draining:
 		if inst.inFlight == 0 {
 			inst.phase = dead
@@ -219,6 +221,9 @@ func (l Lease) Release(now time.Time) (next Grant, destroy bool) {
 		}
 	}
 	g.mu.Unlock()
+	if idle {
+		g.pool.nudge(now)
+	}
 	return next, destroy
 }
 

@@ -3,6 +3,8 @@ package pool
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // line is where groups stand whose invocations wait for room, first come, first served.
@@ -10,6 +12,7 @@ import (
 type line struct {
 	mu     sync.Mutex
 	groups []*Group
+	len    atomic.Int32
 }
 
 // join puts the group at the end, unless it stands in the line already.
@@ -18,6 +21,7 @@ func (l *line) join(g *Group) {
 	defer l.mu.Unlock()
 	if !slices.Contains(l.groups, g) {
 		l.groups = append(l.groups, g)
+		l.len.Store(int32(len(l.groups)))
 	}
 }
 
@@ -25,6 +29,7 @@ func (l *line) leave(g *Group) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.groups = slices.DeleteFunc(l.groups, func(other *Group) bool { return other == g })
+	l.len.Store(int32(len(l.groups)))
 }
 
 // before lists who stands before the group: everybody if it does not stand there.
@@ -50,6 +55,35 @@ func (g *Group) waitsFor() room {
 // awaitedLocked tells whether somebody waits for room.
 func (p *Pool) awaitedLocked() bool {
 	return slices.ContainsFunc(p.line.before(nil), func(g *Group) bool { return !g.waitsFor().none() })
+}
+
+// Awaited tells whether invocations may be waiting for room. After a Release or a Refill
+// the caller should then call Expire, which may have a start for them. It takes no lock.
+func (p *Pool) Awaited() bool { return p.line.len.Load() > 0 }
+
+// nudge has the first of those who wait for room ask for it soon, as some may have become
+// free. The others ask by and by.
+func (p *Pool) nudge(now time.Time) {
+	if !p.Awaited() {
+		return
+	}
+	waiting := p.line.before(nil)
+	for _, g := range waiting[:min(startsAtOnce, len(waiting))] {
+		g.mu.Lock()
+		at := later(now, g.shortUntil.Add(shortLeast-shortRetry))
+		if g.short != nil && g.queue.len > 0 && at.Before(g.shortUntil) {
+			g.shortUntil = at
+			g.lookLocked(at)
+		}
+		g.mu.Unlock()
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // standLocked puts the group in the line.

@@ -23,6 +23,8 @@ const (
 	busyLook = 100 * time.Millisecond
 	// shortRetry is the pause before a version that waits for room asks for it again.
 	shortRetry = 250 * time.Millisecond
+	// shortLeast is the same when there may be room.
+	shortLeast = 10 * time.Millisecond
 	// startsAtOnce bounds how many starts one decision asks for. The next decision
 	// asks for more.
 	startsAtOnce = 8
