@@ -14,7 +14,7 @@ import (
 	"hearth/internal/link"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // pair returns a connected pair of stream sockets.
 func pair(tb testing.TB) (near, far net.Conn) {
