@@ -23,7 +23,7 @@ type reader struct {
 // open finds the lengths and the strings. Each has been looked at once then, and what
 // next gives lies within the event.
 func open(event []byte) (r reader, milliseconds int64, err error) {
-	if len(event) < fixed || event[flagsAt]&^flagASCII != 0 {
+	if len(event) < fixed || event[flagsAt]&^(flagASCII|flagApart) != 0 {
 		return r, 0, ErrMalformed
 	}
 	rest := event[fixed:]
@@ -35,7 +35,7 @@ func open(event []byte) (r reader, milliseconds int64, err error) {
 		}
 		r.counts[i] = int(n)
 	}
-	at, total := 0, uint64(0)
+	at, total := 0, strings // each has a byte behind it
 	for range strings {
 		length, n := binary.Uvarint(rest[at:])
 		if n <= 0 || length > uint64(len(rest)) {
@@ -44,7 +44,7 @@ func open(event []byte) (r reader, milliseconds int64, err error) {
 		at += n
 		total += length
 	}
-	if total != uint64(len(rest)-at) {
+	if total != uint64(len(rest)-at) || uint64(at) != uint64(binary.LittleEndian.Uint32(event[lengthsAt:])) {
 		return r, 0, ErrMalformed
 	}
 	for _, k := range [...]Kind{Header, Query, PathParameter} {
@@ -59,7 +59,7 @@ func open(event []byte) (r reader, milliseconds int64, err error) {
 func (r *reader) next() []byte {
 	length, n := binary.Uvarint(r.lengths)
 	s := r.text[:length]
-	r.lengths, r.text = r.lengths[n:], r.text[length:]
+	r.lengths, r.text = r.lengths[n:], r.text[length+1:]
 	return s
 }
 

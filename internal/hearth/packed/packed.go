@@ -5,21 +5,27 @@
 package packed
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 	"unicode/utf8"
 )
 
-// The fixed part of a packed event, in bytes: flags, the time, and how many strings of
-// each kind there are.
+// The fixed part of a packed event, in bytes: flags, the time, how many strings of each
+// kind there are, and how many bytes their lengths have.
 const (
-	flagsAt  = 0
-	timeAt   = 1
-	countsAt = timeAt + 8
-	fixed    = countsAt + 4*4
+	flagsAt   = 0
+	timeAt    = 1
+	countsAt  = timeAt + 8
+	lengthsAt = countsAt + 4*4
+	fixed     = lengthsAt + 4
 )
 
-const flagASCII = 1
+// Flags: what is true of most events, and lets them be read faster.
+const (
+	flagASCII = 1 << iota // all strings are ASCII
+	flagApart             // there are no NULs but those that end the strings
+)
 
 // Kind is what a string of an event is. An event has its strings in this order: one of
 // each of the first ones, any number of the others, of which all but the cookies come in
@@ -56,13 +62,15 @@ type Builder struct {
 	lengths []byte
 	text    []byte
 	counts  [kinds - singles]uint32
+	strings int // all of them
 	begin   int // of the string that is being written, in text
 	ascii   bool
 }
 
 // Reset begins an event of a request that came at now.
 func (b *Builder) Reset(now time.Time) {
-	b.lengths, b.text, b.counts, b.begin, b.ascii = b.lengths[:0], b.text[:0], [kinds - singles]uint32{}, 0, true
+	b.lengths, b.text, b.counts = b.lengths[:0], b.text[:0], [kinds - singles]uint32{}
+	b.strings, b.begin, b.ascii = 0, 0, true
 	binary.LittleEndian.PutUint64(b.head[timeAt:], uint64(now.UnixMilli()))
 }
 
@@ -103,6 +111,8 @@ func (b *Builder) WriteText(s []byte) {
 // End ends a string of which all parts are written.
 func (b *Builder) End(k Kind) {
 	b.lengths = binary.AppendUvarint(b.lengths, uint64(len(b.text)-b.begin))
+	b.text = append(b.text, 0)
+	b.strings++
 	b.begin = len(b.text)
 	if k >= singles {
 		b.counts[k-singles]++
@@ -138,9 +148,13 @@ func (b *Builder) AppendTo(dst []byte) []byte {
 	if b.ascii {
 		b.head[flagsAt] = flagASCII
 	}
+	if bytes.Count(b.text, []byte{0}) == b.strings {
+		b.head[flagsAt] |= flagApart
+	}
 	for i, n := range b.counts {
 		binary.LittleEndian.PutUint32(b.head[countsAt+4*i:], n)
 	}
+	binary.LittleEndian.PutUint32(b.head[lengthsAt:], uint32(len(b.lengths)))
 	dst = append(dst, b.head[:]...)
 	dst = append(dst, b.lengths...)
 	return append(dst, b.text...)

@@ -78,6 +78,7 @@ func TestHTTPEvents(t *testing.T) {
 		"empty": packedEvent(0, 0, 0, 0, func() string { return "" }), "small": packedEvent(0, 3, 0, 0, plain),
 		"full": packedEvent(2, 40, 3, 1, plain), "not ASCII": packedEvent(1, 2, 2, 1, func() string { return plain() + "ü世😀" }),
 		"long":            packedEvent(1, 1, 1, 1, func() string { return plain() + strings.Repeat("x", 127) }),
+		"with NULs":       packedEvent(1, 1, 1, 1, func() string { return plain() + "\x00" }),
 		"very long":       packedEvent(1, 1, 1, 0, func() string { return plain() + strings.Repeat("y", 20_000) }),
 		"long, not ASCII": packedEvent(1, 1, 1, 1, func() string { return plain() + strings.Repeat("ü", 9000) }),
 	}

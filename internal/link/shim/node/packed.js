@@ -45,8 +45,9 @@ function length() {
 
 function next() {
   const from = place;
-  place += length();
-  return ascii ? text.slice(from, place) : source.utf8Slice(from, place);
+  const to = from + length();
+  place = to + 1; // there is a NUL between
+  return ascii ? text.slice(from, to) : source.utf8Slice(from, to);
 }
 
 function unpack(bytes, at, end, id) {
@@ -56,11 +57,8 @@ function unpack(bytes, at, end, id) {
   const headers = bytes.readUInt32LE(at + 13);
   const query = bytes.readUInt32LE(at + 17);
   const parameters = bytes.readUInt32LE(at + 21);
-  lengths = at + 25;
-  let begin = lengths; // of the strings: behind a byte below 128 for each
-  for (let left = 10 + cookies + headers + query + parameters; left > 0; begin++) {
-    if (bytes[begin] < 128) left--;
-  }
+  lengths = at + 29;
+  const begin = lengths + bytes.readUInt32LE(at + 25); // of the strings
   ascii = (bytes[at] & 1) !== 0;
   if (ascii) {
     text = bytes.latin1Slice(begin, end);

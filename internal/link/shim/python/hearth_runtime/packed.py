@@ -2,14 +2,14 @@
 "HTTP events")."""
 
 from binascii import b2a_base64
-from itertools import accumulate
 from struct import Struct
 
 from . import payload
 
 _JSON = 1  # the form; else packed
 _ASCII, _TEXT = 1, 2  # kinds of bodies; else binary
-_FIXED = Struct("<BQIIII")
+_FIXED = Struct("<BQIIIII")
+_APART = 2  # the flag: there are no NULs but those that end the strings
 _SINGLES = 10  # strings that every event has
 
 
@@ -38,18 +38,12 @@ def _read(form, kind, data, size, request_id):
 
 
 def _unpack(data, end, request_id):
-    ascii_only, time_epoch, cookies, headers, query, parameters = _FIXED.unpack_from(data)
-    count = _SINGLES + cookies + headers + query + parameters
-    at = _FIXED.size + count
-    lengths = data[_FIXED.size : at]
-    if max(lengths) > 127:  # some take more than a byte
-        lengths, at = _lengths(data, _FIXED.size, count)
-    ends = [0, *accumulate(lengths)]
-    if ascii_only & 1:
-        text = data[at:end].decode("ascii")
-        all_ = [text[a:b] for a, b in zip(ends, ends[1:])]
+    flags, time_epoch, cookies, headers, query, parameters, size = _FIXED.unpack_from(data)
+    at = _FIXED.size + size
+    if flags & _APART:
+        all_ = data[at:end].decode("utf-8").split("\0")
     else:
-        all_ = [data[at + a : at + b].decode("utf-8") for a, b in zip(ends, ends[1:])]
+        all_ = _strings(data, at)
     route_key, path, raw_query, api, domain, method, protocol, source, agent, time = all_[:_SINGLES]
     event = {"version": "2.0", "routeKey": route_key, "rawPath": path, "rawQueryString": raw_query}
     at = _SINGLES + cookies
@@ -81,16 +75,18 @@ def _pairs(strings, at, count):
     return dict(zip(strings[at : at + count : 2], strings[at + 1 : at + count : 2]))
 
 
-def _lengths(data, at, count):
-    found = []
-    for _ in range(count):
-        value = shift = 0
+def _strings(data, end):
+    """The strings, one of which has a NUL within."""
+    found, at, place = [], _FIXED.size, end
+    while at < end:
+        length = shift = 0
         while True:
             byte = data[at]
             at += 1
-            value |= (byte & 127) << shift
+            length |= (byte & 127) << shift
             shift += 7
             if byte < 128:
                 break
-        found.append(value)
-    return found, at
+        found.append(data[place : place + length].decode("utf-8"))
+        place += length + 1
+    return found
