@@ -14,7 +14,7 @@ import (
 	"hearth/internal/link"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // pair returns a connected pair of stream sockets.
 func pair(tb testing.TB) (near, far net.Conn) {
@@ -82,6 +82,7 @@ func (p peer) expect(kind byte) received {
 	p.tb.Helper()
 	p.conn.SetReadDeadline(time.Now().Add(patience))
 	r, err := p.read()
+	p.conn.SetReadDeadline(time.Time{})
 	if err != nil || r.kind != kind {
 		p.tb.Fatalf("got frame %d, error %v; want frame %d", r.kind, err, kind)
 	}

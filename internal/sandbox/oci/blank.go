@@ -122,13 +122,27 @@ type move struct {
 	instead bool // of what is mounted there
 }
 
-// arrange carries out moves inside the sandbox's mount namespace, on a thread of its
-// own, which ends: whoever has been in a sandbox does nothing else afterwards.
+// arrange carries out moves inside the sandbox's mount namespace.
 func (b *box) arrange(moves []move) error {
+	return aside(func() error {
+		return b.watcher.Control(func(pidfd int) error { return enter(pidfd, moves) })
+	})
+}
+
+// aside runs f on a thread of its own, which ends: whoever has been in a sandbox does
+// nothing else afterwards. It is never the first thread of the process: that one would
+// not end but wait for ever, hold on to the sandbox's mounts, and stand for the whole
+// process in /proc/self.
+func aside(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // for good
-		done <- b.watcher.Control(func(pidfd int) error { return enter(pidfd, moves) })
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			done <- aside(f) // on another thread, as this one waits
+			runtime.UnlockOSThread()
+			return
+		}
+		done <- f()
 	}()
 	return <-done
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // Patience bounds every wait for an interpreter.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // Options says what to start.
 type Options struct {
