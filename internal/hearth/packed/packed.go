@@ -135,9 +135,9 @@ func (b *Builder) mend(begin int) {
 	if utf8.Valid(s) {
 		return
 	}
-	runes := []rune(string(s)) // one U+FFFD for each bad byte
+	text := string(s)
 	b.text = b.text[:begin]
-	for _, r := range runes {
+	for _, r := range text { // one U+FFFD for each bad byte
 		b.text = utf8.AppendRune(b.text, r)
 	}
 }
