@@ -29,6 +29,9 @@ func (c *Conn) onResult(h header, body []byte) error {
 		if call.begun {
 			return violation("second RESULT for stream %d", h.stream)
 		}
+		if h.flags&flagBody != 0 {
+			return checkBody(h, body, call)
+		}
 		return checkStreamed(h, body)
 	})
 	if err != nil {
@@ -40,7 +43,23 @@ func (c *Conn) onResult(h header, body []byte) error {
 		return c.beginStream(call, h, body, cancelled)
 	}
 	call.Failed = h.flags&flagFailed != 0
-	c.receive(call, h, body, cancelled)
+	if h.flags&flagBody != 0 {
+		call.announce(body, c.opts.MaxResponseBytes)
+		body = body[resultMeta:]
+	}
+	return c.receive(call, h, body, cancelled)
+}
+
+// checkBody holds a RESULT to the rules of one that has a body of its own.
+func checkBody(h header, body []byte, call *Call) error {
+	switch {
+	case h.flags&(flagStreamed|flagFailed) != 0:
+		return violation("RESULT for stream %d with flags %#02x, which exclude each other", h.stream, h.flags)
+	case call.HTTP.Form == 0:
+		return violation("RESULT for stream %d with a body of its own, but its payload is no HTTP event", h.stream)
+	case len(body) < resultMeta:
+		return violation("RESULT for stream %d that is too short for the sizes of its parts", h.stream)
+	}
 	return nil
 }
 
@@ -64,8 +83,7 @@ func (c *Conn) onData(h header, body []byte) error {
 	if call.Stream != nil {
 		return c.streamed(call, h, body, cancelled)
 	}
-	c.receive(call, h, body, cancelled)
-	return nil
+	return c.receive(call, h, body, cancelled)
 }
 
 // heed notes that the shim will end, before the owner of the call can learn that it is done.
@@ -85,7 +103,7 @@ func (c *Conn) claim(h header, check func(*Call) error) (call *Call, cancelled b
 		return nil, false, err
 	}
 	if h.flags&flagMore == 0 {
-		if call.unsent != nil {
+		if call.sending() {
 			return nil, false, violation("the response of stream %d ended before its payload was sent", h.stream)
 		}
 		c.table.remove(call)
@@ -94,21 +112,28 @@ func (c *Conn) claim(h header, check func(*Call) error) (call *Call, cancelled b
 }
 
 // receive adds a part of a response and, after the last one, ends the call.
-func (c *Conn) receive(call *Call, h header, part []byte, cancelled bool) {
+func (c *Conn) receive(call *Call, h header, part []byte, cancelled bool) error {
 	last := h.flags&flagMore == 0
 	if !cancelled {
 		call.take(part, last, c.opts.MaxResponseBytes)
 	}
 	if !last {
-		return
+		return nil
 	}
 	switch {
 	case cancelled:
 		call.Response, call.Err = nil, ErrCancelled
 	case call.tooLarge:
 		call.Err = ErrResponseTooLarge
+	case !call.split():
+		// It has left the table, so nobody else tells its owner.
+		err := violation("RESULT for stream %d of %d bytes, which announced %d", h.stream, len(call.Response), call.size)
+		call.Response, call.Err = nil, err
+		call.signal()
+		return err
 	}
 	call.signal()
+	return nil
 }
 
 func (c *Conn) onLog(h header, body []byte) error {

@@ -14,7 +14,7 @@ import (
 	"hearth/internal/link"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // pair returns a connected pair of stream sockets.
 func pair(tb testing.TB) (near, far net.Conn) {
@@ -40,7 +40,7 @@ const (
 	tInit, tInvoke, tData, tCancel, tShutdown           = 1, 2, 3, 4, 5
 	tHello, tReady, tInitError, tResult, tResData, tLog = 16, 17, 18, 19, 20, 21
 	more, failed                                        = 1, 2
-	ofHTTP                                              = 8
+	ofHTTP, bodied                                      = 8, 32
 )
 
 // frame encodes one frame, apart from the code under test.
@@ -82,6 +82,7 @@ func (p peer) expect(kind byte) received {
 	p.tb.Helper()
 	p.conn.SetReadDeadline(time.Now().Add(patience))
 	r, err := p.read()
+	p.conn.SetReadDeadline(time.Time{})
 	if err != nil || r.kind != kind {
 		p.tb.Fatalf("got frame %d, error %v; want frame %d", r.kind, err, kind)
 	}
@@ -97,7 +98,7 @@ func (p peer) write(frames ...[]byte) {
 	}
 }
 
-// payloadOf splits INVOKE's body.
+// payloadOf splits INVOKE's body, whose payload is no HTTP event.
 func payloadOf(body []byte) (id string, payload []byte) {
 	at := 8
 	id = string(body[at+1 : at+1+int(body[at])])
@@ -105,7 +106,7 @@ func payloadOf(body []byte) (id string, payload []byte) {
 	for range 3 {
 		at += 2 + int(binary.LittleEndian.Uint16(body[at:]))
 	}
-	return id, body[at:]
+	return id, body[at+4:]
 }
 
 // ready returns a Conn that is initialised, and its peer.

@@ -18,8 +18,8 @@ const (
 	deafGrace = time.Second
 )
 
-// Send sends a call. It does not block: what the socket does not take waits in memory,
-// at most one payload per call in flight. After an error nothing was sent and Done is
+// Send sends a call. It does not block: what the socket does not take waits where the
+// owner has it, until the call streams or ends. After an error nothing was sent and Done is
 // not signalled; the errors are ErrBusy, ErrNotReady, ErrClosed (or the
 // ProtocolError that ended the connection) and fields that are too long.
 func (c *Conn) Send(call *Call) error {
@@ -54,18 +54,20 @@ func (c *Conn) admitLocked(call *Call) error {
 func (c *Conn) appendInvokeLocked(call *Call) {
 	meta := call.metaSize()
 	first := min(len(call.Payload), max(chunk-meta, 0))
+	second := min(len(call.HTTP.Body), max(chunk-meta-first, 0))
+	call.unsent, call.unsentBody = call.Payload[first:], call.HTTP.Body[second:]
 	var flags uint8
-	if call.HTTP {
+	if call.HTTP.Form != 0 {
 		flags = flagHTTP
 	}
-	if first < len(call.Payload) {
+	if call.sending() {
 		flags |= flagMore
-		call.unsent = append([]byte(nil), call.Payload[first:]...)
 		c.large = append(c.large, call)
 	}
-	c.pending = appendHeader(c.pending, kindInvoke, flags, call.stream, meta+first)
+	c.pending = appendHeader(c.pending, kindInvoke, flags, call.stream, meta+first+second)
 	c.pending = call.appendMeta(c.pending)
 	c.pending = append(c.pending, call.Payload[:first]...)
+	c.pending = append(c.pending, call.HTTP.Body[:second]...)
 }
 
 // Cancel tells the shim that nobody waits for the call any more. The call stays in
@@ -78,6 +80,7 @@ func (c *Conn) Cancel(call *Call) {
 		return
 	}
 	call.cancelled = true
+	call.own()
 	c.pending = appendHeader(c.pending, kindCancel, 0, call.stream, 0)
 	c.unlockAndFlush()
 }
@@ -177,14 +180,11 @@ func (c *Conn) fillLocked() {
 	for len(c.large) > 0 && len(c.pending) < writeTarget {
 		call := c.large[0]
 		c.large = c.large[1:]
-		part := call.unsent[:min(chunk, len(call.unsent))]
-		call.unsent = call.unsent[len(part):]
+		part := call.part()
 		var flags uint8
-		if len(call.unsent) > 0 {
+		if call.sending() {
 			flags = flagMore
 			c.large = append(c.large, call)
-		} else {
-			call.unsent = nil
 		}
 		c.pending = appendHeader(c.pending, kindData, flags, call.stream, len(part))
 		c.pending = append(c.pending, part...)

@@ -25,6 +25,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// testPatience is how long to wait for what must come.
+const testPatience = 30 * time.Second
+
 // machine is a Driver whose sandboxes are goroutines of the test: each speaks the
 // frame protocol over a real socket, as its script says.
 type machine struct {
@@ -235,7 +238,7 @@ func newWorker(t testing.TB, m *machine, edit func(*Config)) *Worker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // for what hangs on purpose
 		defer cancel()
 		if err := w.Close(ctx); err != nil {
 			t.Error(err)

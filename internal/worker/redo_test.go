@@ -15,7 +15,7 @@ import (
 // of the first invocation: of its duration, and of the time that it may take.
 func TestInitIsDoneAgain(t *testing.T) {
 	var tries atomic.Int32
-	const second = 300 * time.Millisecond
+	const second = 600 * time.Millisecond
 	var deadline atomic.Int64 // Unix milliseconds
 	m := &machine{script: func(b *box) {
 		if tries.Add(1) == 1 {
@@ -57,7 +57,9 @@ func TestInitIsDoneAgain(t *testing.T) {
 
 // A handler has what the second init has left of the function's time.
 func TestInitThatLeavesNoTime(t *testing.T) {
+	const second, limit = 200 * time.Millisecond, 600 * time.Millisecond
 	var tries atomic.Int32
+	left := make(chan time.Duration, 1)
 	m := &machine{script: func(b *box) {
 		first := tries.Add(1) == 1
 		b.hello()
@@ -66,21 +68,32 @@ func TestInitThatLeavesNoTime(t *testing.T) {
 			<-b.done
 			return
 		}
-		wait(b, 200*time.Millisecond)
+		wait(b, second)
 		b.send(frame{kind: frameReady, body: []byte(`{}`)})
+		ready := time.Now()
+		if f := b.next(); f.kind == frameInvoke {
+			left <- time.UnixMilli(int64(binary.LittleEndian.Uint64(f.body))).Sub(ready)
+		}
 		<-b.done // it answers nothing
 	}}
 	w := newWorker(t, m, func(cfg *Config) { cfg.InitTimeout = 50 * time.Millisecond })
 	begin := time.Now()
-	res, err := w.call(version("f", hearth.Exclusive, func(c *hearth.Config) { c.Timeout = 400 * time.Millisecond }))
+	res, err := w.call(version("f", hearth.Exclusive, func(c *hearth.Config) { c.Timeout = limit }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if doc := failure(t, res); doc.ErrorType != hearth.TypeTimedOut || !strings.HasSuffix(doc.ErrorMessage, "Task timed out after 0.40 seconds") {
+	if doc := failure(t, res); doc.ErrorType != hearth.TypeTimedOut || !strings.HasSuffix(doc.ErrorMessage, "Task timed out after 0.60 seconds") {
 		t.Errorf("%s: %s", doc.ErrorType, doc.ErrorMessage)
 	}
-	if took := time.Since(begin); took > 50*time.Millisecond+400*time.Millisecond+time.Second/2 {
+	if took := time.Since(begin); took < limit {
 		t.Errorf("it took %v", took)
+	}
+	select {
+	case left := <-left:
+		if left > limit-second {
+			t.Errorf("the handler had %v left", left)
+		}
+	default: // so late that there was nothing left to begin with
 	}
 }
 

@@ -81,19 +81,20 @@ func TestStreamsThatFail(t *testing.T) {
 	for name, test := range map[string]struct {
 		last func(b *box, stream uint32)
 		kind string
+		time time.Duration
 	}{
 		"by themselves": {func(b *box, stream uint32) {
 			b.send(frame{kind: frameData, flags: flagFailed, stream: stream, body: []byte(`{"errorType":"E"}`)})
-		}, `"E"`},
-		"with their instance": {func(b *box, _ uint32) { b.exit(sandbox.Exit{Code: 3}) }, hearth.TypeExit},
-		"by their time":       {func(*box, uint32) {}, hearth.TypeTimedOut},
+		}, `"E"`, time.Minute},
+		"with their instance": {func(b *box, _ uint32) { b.exit(sandbox.Exit{Code: 3}) }, hearth.TypeExit, time.Minute},
+		"by their time":       {func(*box, uint32) {}, hearth.TypeTimedOut, time.Second},
 		"by the protocol": {func(b *box, stream uint32) {
 			b.send(frame{kind: frameResult, stream: stream})
-		}, hearth.TypeProtocol},
+		}, hearth.TypeProtocol, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorker(t, &machine{script: streamer(test.last)}, nil)
-			v := version("f", hearth.Exclusive, func(c *hearth.Config) { c.Timeout = 300 * time.Millisecond })
+			v := version("f", hearth.Exclusive, func(c *hearth.Config) { c.Timeout = test.time })
 			s := w.callStream(t, v)
 			if got := readAll(s); got != "one two" {
 				t.Errorf("what was written is %q", got)

@@ -135,6 +135,7 @@ func TestInitFailures(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		script func(b *box)
+		init   time.Duration
 		kind   string
 		say    string
 	}{
@@ -143,12 +144,12 @@ func TestInitFailures(t *testing.T) {
 			b.next()
 			b.send(frame{kind: frameInitError, body: []byte(`{"errorType":"TypeError","errorMessage":"at load"}`)})
 			b.exit(sandbox.Exit{Code: 1})
-		}, "TypeError", "at load"},
-		{"exit before hello", func(b *box) { b.exit(sandbox.Exit{Code: 127}) }, hearth.TypeExit, "exit status 127"},
-		{"silent", func(b *box) { b.hello(); <-b.done }, hearth.TypeTimedOut, "Task timed out after 0.10 seconds. Init timed out after 0.20 seconds"},
+		}, time.Minute, "TypeError", "at load"},
+		{"exit before hello", func(b *box) { b.exit(sandbox.Exit{Code: 127}) }, time.Minute, hearth.TypeExit, "exit status 127"},
+		{"silent", func(b *box) { b.hello(); <-b.done }, 200 * time.Millisecond, hearth.TypeTimedOut, "Task timed out after 0.10 seconds. Init timed out after 0.20 seconds"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWorker(t, &machine{script: c.script}, func(cfg *Config) { cfg.InitTimeout = 200 * time.Millisecond })
+			w := newWorker(t, &machine{script: c.script}, func(cfg *Config) { cfg.InitTimeout = c.init })
 			v := version("f", hearth.Exclusive, func(c *hearth.Config) { c.Timeout = 100 * time.Millisecond })
 			res, err := w.call(v)
 			if err != nil {
@@ -186,13 +187,12 @@ func TestNoRoomForASandbox(t *testing.T) {
 func TestTimeOutRetiresAndTheOthersFinish(t *testing.T) {
 	release, arrived := make(chan struct{}), make(chan struct{})
 	m := &machine{script: func(b *box) {
-		var first uint32
+		var calls int
 		b.serve(func(f frame) {
-			if first == 0 {
-				first = f.stream // never answered
-				close(arrived)
-				return
+			if calls++; calls > 1 {
+				return // never answered
 			}
+			close(arrived)
 			stream := f.stream
 			b.tasks.Go(func() {
 				<-release
@@ -202,31 +202,27 @@ func TestTimeOutRetiresAndTheOthersFinish(t *testing.T) {
 	}}
 	w := newWorker(t, m, nil)
 	slow := version("f", hearth.Concurrent, func(c *hearth.Config) { c.Timeout = 50 * time.Millisecond })
-	patient := version("f", hearth.Concurrent, nil) // the same identity, and so the same instance
+	patient := version("f", hearth.Concurrent, func(c *hearth.Config) { c.Timeout = time.Minute }) // the same identity, and so the same instance
 	var wg sync.WaitGroup
-	started := make(chan struct{})
 	wg.Go(func() {
-		<-started
 		res, err := w.call(patient)
 		if err != nil || string(res.Payload) != `"late but fine"` {
 			t.Errorf("the other one: %+v, %v", res, err)
 		}
 	})
 	// The first call starts the instance; while it runs the other joins.
-	var first *hearth.Result
-	wg.Go(func() {
-		res, err := w.call(slow)
-		if err != nil {
-			t.Error(err)
-		}
-		first = res
-		close(release)
-	})
 	<-arrived
-	close(started)
+	res, err := w.call(slow)
+	if err != nil {
+		t.Error(err)
+	}
+	close(release)
 	wg.Wait()
-	if doc := failure(t, first); doc.ErrorType != hearth.TypeTimedOut || !strings.HasSuffix(doc.ErrorMessage, "Task timed out after 0.05 seconds") {
+	if doc := failure(t, res); doc.ErrorType != hearth.TypeTimedOut || !strings.HasSuffix(doc.ErrorMessage, "Task timed out after 0.05 seconds") {
 		t.Errorf("%s: %s", doc.ErrorType, doc.ErrorMessage)
+	}
+	if len(m.boxes()) != 1 {
+		t.Errorf("%d instances, want one that both share", len(m.boxes()))
 	}
 	waitUntil(t, func() bool { return len(w.Instances("f")) == 0 })
 }
@@ -236,23 +232,22 @@ func waitUntil(t *testing.T, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(testPatience); time.Now().Before(deadline); <-tick.C {
 		if ok() {
 			return
 		}
 	}
-	t.Fatal("not within 5 s")
+	t.Fatalf("not within %v", testPatience)
 }
 
 func TestDrainMovesThoseWhoWait(t *testing.T) {
-	never := make(chan struct{})
+	over := make(chan struct{})
+	defer close(over)
 	m := &machine{script: func(b *box) {
-		select { // says nothing, so the instance stays in its init
-		case <-never:
-		case <-b.done:
-		}
+		<-over // says nothing, so the instance stays in its init
+		b.exit(sandbox.Exit{Code: 1})
 	}}
-	w := newWorker(t, m, func(cfg *Config) { cfg.InitTimeout = 300 * time.Millisecond })
+	w := newWorker(t, m, func(cfg *Config) { cfg.InitTimeout = time.Minute })
 	v := version("f", hearth.Exclusive, nil)
 	got := make(chan error, 1)
 	go func() {
@@ -271,15 +266,18 @@ func TestDrainMovesThoseWhoWait(t *testing.T) {
 
 // Inits that hang keep nobody but their own function waiting.
 func TestSlowInitsDelayNobodyElse(t *testing.T) {
+	over := make(chan struct{})
 	m := &machine{script: func(b *box) {
 		if strings.Contains(strings.Join(b.spec.Env, " "), "AWS_LAMBDA_FUNCTION_NAME=slow") {
 			b.hello()
-			<-b.done
+			<-over
+			b.exit(sandbox.Exit{Code: 1})
 			return
 		}
 		echo(b)
 	}}
-	w := newWorker(t, m, func(cfg *Config) { cfg.MemoryMB, cfg.InitTimeout = 1<<20, 2*time.Second })
+	const hangs = 2 * testPatience
+	w := newWorker(t, m, func(cfg *Config) { cfg.MemoryMB, cfg.InitTimeout = 1<<20, hangs })
 	slow := version("slow", hearth.Exclusive, func(c *hearth.Config) { c.Timeout = 100 * time.Millisecond })
 	var wg sync.WaitGroup
 	for range 3 * cap(w.starts) {
@@ -290,9 +288,10 @@ func TestSlowInitsDelayNobodyElse(t *testing.T) {
 	if res, err := w.call(version("fast", hearth.Exclusive, nil)); err != nil || res.FunctionError != "" {
 		t.Errorf("%+v, %v", res, err)
 	}
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > hangs/2 {
 		t.Errorf("a cold start beside hanging inits took %v", took)
 	}
+	close(over)
 	wg.Wait()
 }
 
@@ -432,8 +431,10 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 }
 
 func TestACallerWhoLeavesTheQueue(t *testing.T) {
-	m := &machine{script: func(b *box) { b.hello(); <-b.done }}
-	w := newWorker(t, m, func(cfg *Config) { cfg.InitTimeout = 300 * time.Millisecond })
+	over := make(chan struct{})
+	defer close(over)
+	m := &machine{script: func(b *box) { b.hello(); <-over; b.exit(sandbox.Exit{Code: 1}) }}
+	w := newWorker(t, m, func(cfg *Config) { cfg.InitTimeout = time.Minute })
 	ctx, cancel := context.WithCancel(context.Background())
 	got := make(chan error, 1)
 	go func() {

@@ -301,13 +301,16 @@ func TestPollThatGoesAway(t *testing.T) {
 	w.ready()
 	cancel()
 	receive(t, gone)
+	// Refused until the server has seen the first one go; then one waits, and only the
+	// others are refused.
 	next := w.poll()
-	for taken := false; !taken; { // refused until the server has seen the first one go
+	for refused := 0; refused < 20; {
+		other := w.poll()
 		select {
 		case <-next:
-			next = w.poll()
-		case <-time.After(200 * time.Millisecond):
-			taken = true
+			next, refused = other, 0
+		case <-other:
+			refused++
 		}
 	}
 	call := w.send("r1", "{}")

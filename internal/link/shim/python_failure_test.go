@@ -213,7 +213,7 @@ func TestPythonExits(t *testing.T) {
 	inEvery("without", "exit()", 0, "without providing a reason", "hook ran")
 	inEvery("with words", "sys.exit('gone fishing')", 1, "gone fishing")
 	inEvery("at once", "print(''); os._exit(7)", 7, "before\n")
-	inEvery("with a thread that stays", "threading.Thread(target=lambda: __import__('time').sleep(60)).start(); sys.exit(4)", 4, "exit status 4")
+	inEvery("with a thread that stays", "threading.Thread(target=lambda: __import__('time').sleep(600)).start(); sys.exit(4)", 4, "exit status 4")
 }
 
 func TestPythonCrashLeavesTrace(t *testing.T) {
@@ -237,7 +237,7 @@ import sys, time
 def handler(event, context):
     if event == "exit": sys.exit(5)
     print("waits", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 `}})
 	var waits []func() shimtest.Result
 	for _, id := range []string{"a", "b", "exit"} {

@@ -37,7 +37,7 @@ func wantLeaves(t *testing.T, in *shimtest.Instance, grace time.Duration, log st
 	if code := in.Exit(t); code != 0 {
 		t.Errorf("exit code %d: %s", code, in.Output(t))
 	}
-	if took := time.Since(start); took > grace+2*time.Second {
+	if took := time.Since(start); took > grace+20*time.Second {
 		t.Errorf("left after %v", took)
 	}
 	<-in.Conn.Done()
@@ -67,17 +67,18 @@ func TestPythonShutdownWhenBusy(t *testing.T) {
 signal.signal(signal.SIGTERM, lambda *_: note("SIGTERM handler"))
 DEF handler(event, context):
     print("began")
-    SLEEP(60)
+    SLEEP(600)
 `, func(t *testing.T, in *shimtest.Instance) {
 		call := link.NewCall()
 		call.ID, call.Payload = "r", []byte("{}")
 		wait := in.Begin(t, call)
 		waitForLog(t, in, "r", "began")
 		start := time.Now()
-		in.Conn.Shutdown(5 * time.Second)
+		const grace = 50 * time.Second
+		in.Conn.Shutdown(grace)
 		wait()
 		in.Exit(t)
-		if took := time.Since(start); took > 4*time.Second {
+		if took := time.Since(start); took > grace/2 {
 			t.Errorf("left after %v", took)
 		}
 		<-in.Conn.Done()
@@ -98,7 +99,7 @@ async def handler(event, context):
     if event: return 1
     print("began")
     try:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
     finally:
         os.write(1, b"cleaned up\n")
 `}})
@@ -118,9 +119,9 @@ async def handler(event, context):
 func TestPythonShutdownIsFirm(t *testing.T) {
 	inEveryWay(t, `
 import atexit, threading, time as t
-atexit.register(t.sleep, 60)
+atexit.register(t.sleep, 600)
 DEF handler(event, context):
-    threading.Thread(target=t.sleep, args=(60,)).start()
+    threading.Thread(target=t.sleep, args=(600,)).start()
     return 1
 `, func(t *testing.T, in *shimtest.Instance) {
 		wantJSON(t, in.Call(t, "r", "{}"), "1")
@@ -135,7 +136,7 @@ DEF handler(event, context):
     print("began")
     if event == "compute":
         while True: pass
-    if event == "block": t.sleep(60)
+    if event == "block": t.sleep(600)
     if event == "flood":
         while True: print("x" * 1000)
 `, func(t *testing.T, in *shimtest.Instance) {
@@ -150,7 +151,7 @@ DEF handler(event, context):
     print("began")
     if event == "compute":
         while True: pass
-    if event == "block": t.sleep(60)
+    if event == "block": t.sleep(600)
     if event == "flood":
         while True: print("x" * 1000)
 `, func(t *testing.T, in *shimtest.Instance) {

@@ -115,7 +115,7 @@ DEF handler(event, context):
         "memory": context.memory_limit_in_mb, "id": context.aws_request_id, "group": context.log_group_name,
         "stream": context.log_stream_name, "identity": context.identity.cognito_identity_id,
         "client": client and [client.custom["k"], client.env, client.client.app_title, client.client.app_version_name],
-        "time": 0 < context.get_remaining_time_in_millis() <= 20000,
+        "time": 0 < context.get_remaining_time_in_millis() <= 60000,
         "env": os.environ["GREETING"], "trace": os.environ.get("_X_AMZN_TRACE_ID"), "early": EARLY,
         "path": sys.path[0] == os.getcwd() == os.path.dirname(os.path.abspath(__file__)),
         "repr": context.aws_request_id in repr(context),
@@ -307,7 +307,7 @@ DEF handler(event, context):
 					wantJSON(t, wait(), fmt.Sprintf(`[%d,50]`, i))
 				}
 			}
-			if took := time.Since(start); took > 8*time.Second {
+			if took := time.Since(start); took > 20*time.Second { // one after the other they take 45
 				t.Errorf("took %v; they did not run at once", took)
 			}
 		})
@@ -319,8 +319,8 @@ func TestPythonThreadsAreWarm(t *testing.T) {
 	in := startPython(t, shimtest.Options{Slots: 100, Files: map[string]string{"app.py": `
 import threading
 def handler(event, context):
-    # main, one that runs, one that reads; another when the answer is quicker than its end
-    return [threading.active_count() in (3, 4), threading.current_thread().name.startswith("hearth-")]
+    # main, one that runs, one that reads; others when answers are quicker than their ends
+    return [3 <= threading.active_count() <= 8, threading.current_thread().name.startswith("hearth-")]
 `}})
 	for range 200 {
 		wantJSON(t, in.Call(t, "r", "{}"), `[true, true]`)

@@ -13,7 +13,9 @@ const TURN = 4 * CHUNK; // bytes of large responses in one turn
 const START = 2 * CHUNK; // the buffer's usual size
 const LIMIT = 1024 * 1024; // bytes that may wait before producers are blocked
 const PATIENCE = 10; // short pauses for a host that is just about to read
+const SIZES = 8; // bytes before an answer's text and body: how long they are
 const MORE = 1;
+const BODY = 32;
 
 const TYPE = { HELLO: 16, READY: 17, INIT_ERROR: 18, RESULT: 19, DATA: 20, LOG: 21 };
 
@@ -63,6 +65,33 @@ function result(stream, flags, text) {
   }
   large.push({ type: TYPE.RESULT, flags, stream, body: Buffer.from(text), from: 0 });
   schedule();
+}
+
+// answer adds a response to an HTTP request and the body that belongs into it, which has
+// so many bytes. The caller has checked their size.
+function answer(stream, text, body, size) {
+  const most = HEADER + SIZES + text.length * 3 + size;
+  if (most > CHUNK) {
+    const head = Buffer.byteLength(text);
+    const all = Buffer.allocUnsafeSlow(SIZES + head + size);
+    putAnswer(all, 0, text, body, size);
+    large.push({ type: TYPE.RESULT, flags: BODY, stream, body: all, from: 0 });
+  } else {
+    if (out.length - used < most) makeRoom(most);
+    const length = putAnswer(out, used + HEADER, text, body, size);
+    header(used, TYPE.RESULT, BODY, stream, length);
+    used += HEADER + length;
+  }
+  schedule();
+}
+
+// putAnswer writes how long text and body are, and then both.
+function putAnswer(to, at, text, body, size) {
+  const head = to.write(text, at + SIZES);
+  to.write(body, at + SIZES + head, size === body.length ? 'latin1' : 'utf8'); // ASCII is both
+  to.writeUInt32LE(head, at);
+  to.writeUInt32LE(size, at + 4);
+  return SIZES + head + size;
 }
 
 // bytes adds a frame: a head of one byte for each character, and at most CHUNK bytes
@@ -186,4 +215,4 @@ function finish() {
   } while (large.length > 0 && !dead);
 }
 
-module.exports = { TYPE, CHUNK, bytes, frame, result, log, finish, onGone };
+module.exports = { TYPE, CHUNK, answer, bytes, frame, result, log, finish, onGone };

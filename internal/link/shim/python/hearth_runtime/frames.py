@@ -8,10 +8,11 @@ FD = 3
 
 INIT, INVOKE, DATA, CANCEL, SHUTDOWN = 1, 2, 3, 4, 5
 READY, INIT_ERROR, RESULT, MORE_RESULT, LOG = 17, 18, 19, 20, 21
-MORE, FAILED = 1, 2
+MORE, FAILED, BODY = 1, 2, 32
 
 MAX_BODY = 262144
 HEADER = Struct("<IBBHI")
+SIZES = Struct("<II")
 
 READ_BYTES = 65536
 WRITE_BYTES = 262144
@@ -33,6 +34,11 @@ def response(stream, body, flags):
         parts.append(frame(kind, stream, body[at : at + MAX_BODY], flags | more))
         kind, flags = MORE_RESULT, 0
     return parts
+
+
+def answer(stream, head, body):
+    """The frames of a response to an HTTP request, and the body that belongs into it."""
+    return response(stream, SIZES.pack(len(head), len(body)) + head + body, BODY)
 
 
 class Reader:
