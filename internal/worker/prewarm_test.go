@@ -98,7 +98,7 @@ func TestPrewarmedSandboxServes(t *testing.T) {
 		t.Errorf("%d MB are reserved, want those of the function", s.ReservedMB)
 	}
 	await(t, "two wait for what is in use", func() bool { return w.ready() == 2 })
-	if list := w.Prewarmed(); len(list) != 1 || list[0].Language != hearth.LangNode || list[0].MemoryMB != 256 {
+	if list := w.Prewarmed(); len(list) != 1 || list[0].Language != hearth.LangNode || list[0].MemoryMB != 256 || list[0].UsedMB < list[0].Ready {
 		t.Errorf("%+v", list)
 	}
 }

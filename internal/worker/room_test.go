@@ -188,7 +188,8 @@ func TestDiskFilledByOthers(t *testing.T) {
 func TestPrewarmedLeavesTheDiskWhenItHasGone(t *testing.T) {
 	d := diskFor(1)
 	removing, gone := make(chan struct{}), make(chan struct{})
-	d.removing = func() { close(removing); <-gone }
+	var once sync.Once
+	d.removing = func() { once.Do(func() { close(removing) }); <-gone }
 	w := prewarming(t, d.preparer, func(c *Config) { c.Driver = d }, version("f", hearth.Exclusive, nil))
 	await(t, "one waits", func() bool { return w.ready() == 1 })
 	var calls sync.WaitGroup
