@@ -3,6 +3,7 @@ package link
 import (
 	"errors"
 	"runtime"
+	"sync"
 	"time"
 
 	"hearth/internal/loop"
@@ -13,6 +14,9 @@ const (
 	writeTarget = 4 * chunk
 	// keepBuffer is the largest buffer kept for the next write, in bytes.
 	keepBuffer = 64 << 10
+	// wide is the size of the buffers for frames of large payloads, in bytes: what
+	// fillLocked fills, and a frame more.
+	wide = writeTarget + 2*chunk
 	// deafGrace is how long the reader goes on after the peer has stopped taking
 	// frames: what it had sent before it died is still to be read.
 	deafGrace = time.Second
@@ -64,6 +68,7 @@ func (c *Conn) appendInvokeLocked(call *Call) {
 		flags |= flagMore
 		c.large = append(c.large, call)
 	}
+	c.roomLocked(headerSize + meta + first + second)
 	c.pending = appendHeader(c.pending, kindInvoke, flags, call.stream, meta+first+second)
 	c.pending = call.appendMeta(c.pending)
 	c.pending = append(c.pending, call.Payload[:first]...)
@@ -169,10 +174,40 @@ func (c *Conn) next() bool {
 	}
 	spare := c.out[:0]
 	if cap(spare) > keepBuffer {
+		giveWide(spare)
 		spare = nil
 	}
 	c.out, c.pending = c.pending, spare
 	return true
+}
+
+// wides are buffers of the size wide that are not in use, for all connections.
+var wides sync.Pool
+
+// roomLocked makes room in pending for n bytes more. What is large goes into a buffer
+// that is used again: to make one each time costs more than to fill it.
+func (c *Conn) roomLocked(n int) {
+	need := len(c.pending) + n
+	if need <= max(keepBuffer, cap(c.pending)) || need > wide {
+		return
+	}
+	c.pending = append(takeWide(), c.pending...)
+}
+
+// takeWide returns an empty buffer of the size wide.
+func takeWide() []byte {
+	if b, ok := wides.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, wide)
+}
+
+// giveWide gives a buffer back that nobody looks at any more; others than wide ones are
+// left to the garbage collector.
+func giveWide(b []byte) {
+	if cap(b) == wide {
+		wides.Put(&b)
+	}
 }
 
 // fillLocked adds parts of large payloads to pending, a chunk of each in turn.
@@ -186,6 +221,7 @@ func (c *Conn) fillLocked() {
 			flags = flagMore
 			c.large = append(c.large, call)
 		}
+		c.roomLocked(headerSize + len(part))
 		c.pending = appendHeader(c.pending, kindData, flags, call.stream, len(part))
 		c.pending = append(c.pending, part...)
 	}

@@ -164,6 +164,7 @@ func TestBodyBeside(t *testing.T) {
 		"UTF-8":            {`{ statusCode: '200', body: 'ü' + long }`, `{'statusCode': '200', 'body': 'ü' + long}`, "ü" + long, `{"statusCode":"200","body":""}`, true},
 		"very long":        {`{ statusCode: 200, body: '"\n'.repeat(100000) }`, `{'statusCode': 200, 'body': '"\n' * 100000}`, strings.Repeat("\"\n", 100_000), `{"statusCode":200,"body":""}`, true},
 		"very long, UTF-8": {`{ statusCode: 200, body: '世'.repeat(100000) }`, `{'statusCode': 200, 'body': '世' * 100000}`, strings.Repeat("世", 100_000), `{"statusCode":200,"body":""}`, true},
+		"long head":        {`{ statusCode: 200, body: long, headers: { a: 'h'.repeat(200000) } }`, `{'statusCode': 200, 'body': long, 'headers': {'a': 'h' * 200000}}`, long, `{"statusCode":200,"body":"","headers":{"a":"` + strings.Repeat("h", 200_000) + `"}}`, true},
 		"base64":           {`{ statusCode: 200, body: 'eHh4'.repeat(200), isBase64Encoded: true }`, `{'statusCode': 200, 'body': 'eHh4' * 200, 'isBase64Encoded': True}`, strings.Repeat("eHh4", 200), `{"statusCode":200,"body":"","isBase64Encoded":true}`, true},
 		"short":            {`{ statusCode: 200, body: 'x' }`, `{'statusCode': 200, 'body': 'x'}`, "", `{"statusCode":200,"body":"x"}`, true},
 		"no answer":        {`{ body: long }`, `{'body': long}`, "", `{"body":"` + long + `"}`, true},
