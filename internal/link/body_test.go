@@ -91,7 +91,7 @@ func TestBodyBesideAnswer(t *testing.T) {
 	for _, size := range []struct {
 		head, body int
 		tooLarge   bool
-	}{{2, 0, false}, {2, 5, false}, {5, 200_000, false}, {100_000, 3<<20 - 100_000, false}, {100_000, 3<<20 - 99_999, true}} {
+	}{{2, 0, false}, {200_000, 0, false}, {2, 5, false}, {5, 200_000, false}, {100_000, 3<<20 - 100_000, false}, {100_000, 3<<20 - 99_999, true}} {
 		head, body := strings.Repeat("h", size.head), strings.Repeat("b", size.body)
 		call := httpCall("r", "{}", "")
 		if err := c.Send(call); err != nil {

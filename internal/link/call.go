@@ -55,7 +55,7 @@ type Call struct {
 	// Touched by the reader alone.
 	begun    bool // RESULT has come
 	tooLarge bool
-	bodied   bool // it announced a body of its own, behind the first head bytes of Response
+	sized    bool // it told how long it is, and its body, which is behind the first head bytes of Response
 	head     int
 	size     int // of both
 }
@@ -124,7 +124,7 @@ func (call *Call) check() error {
 // reset clears what an earlier use left.
 func (call *Call) reset() {
 	call.Response, call.Body, call.Failed, call.Err, call.Stream = nil, nil, false, nil, nil
-	call.begun, call.tooLarge, call.cancelled, call.bodied = false, false, false, false
+	call.begun, call.tooLarge, call.cancelled, call.sized = false, false, false, false
 	call.unsent, call.unsentBody = nil, nil
 }
 
@@ -174,11 +174,11 @@ func (call *Call) appendMeta(b []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, uint32(len(call.HTTP.Body)))
 }
 
-// announce takes what a RESULT with a body of its own says about their sizes: u32 bytes
-// of the response and u32 of the body.
+// announce takes what a RESULT says about its sizes: u32 bytes of the response and u32 of
+// its body.
 func (call *Call) announce(body []byte, most int) {
 	head, size := binary.LittleEndian.Uint32(body), binary.LittleEndian.Uint32(body[4:])
-	call.bodied, call.head, call.size = true, int(head), int(head)+int(size)
+	call.sized, call.head, call.size = true, int(head), int(head)+int(size)
 	if call.size > most {
 		call.tooLarge = true
 		return
@@ -198,7 +198,7 @@ func (call *Call) take(part []byte, last bool, most int) {
 		copy(call.Response, part)
 		return
 	}
-	if call.bodied && len(call.Response)+len(part) > cap(call.Response) {
+	if call.sized && len(call.Response)+len(part) > cap(call.Response) {
 		call.Response = slices.Grow(call.Response, max(call.size-len(call.Response), len(part)))
 	}
 	call.Response = append(call.Response, part...)
@@ -207,12 +207,14 @@ func (call *Call) take(part []byte, last bool, most int) {
 // split gives the body its own place, when all has come. It returns false if that is not
 // what was announced.
 func (call *Call) split() bool {
-	if !call.bodied || call.tooLarge {
+	if !call.sized || call.tooLarge {
 		return true
 	}
 	if len(call.Response) != call.size {
 		return false
 	}
-	call.Response, call.Body = call.Response[:call.head:call.head], call.Response[call.head:]
+	if call.head < call.size {
+		call.Response, call.Body = call.Response[:call.head:call.head], call.Response[call.head:]
+	}
 	return true
 }

@@ -1,6 +1,9 @@
 package link
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // dispatch handles one frame of the shim. body is the reader's and must not be kept.
 // An error is a violation, and ends the connection.
@@ -29,8 +32,8 @@ func (c *Conn) onResult(h header, body []byte) error {
 		if call.begun {
 			return violation("second RESULT for stream %d", h.stream)
 		}
-		if h.flags&flagBody != 0 {
-			return checkBody(h, body, call)
+		if h.flags&flagSized != 0 {
+			return checkSized(h, body, call)
 		}
 		return checkStreamed(h, body)
 	})
@@ -43,22 +46,20 @@ func (c *Conn) onResult(h header, body []byte) error {
 		return c.beginStream(call, h, body, cancelled)
 	}
 	call.Failed = h.flags&flagFailed != 0
-	if h.flags&flagBody != 0 {
+	if h.flags&flagSized != 0 {
 		call.announce(body, c.opts.MaxResponseBytes)
 		body = body[resultMeta:]
 	}
 	return c.receive(call, h, body, cancelled)
 }
 
-// checkBody holds a RESULT to the rules of one that has a body of its own.
-func checkBody(h header, body []byte, call *Call) error {
-	switch {
-	case h.flags&(flagStreamed|flagFailed) != 0:
-		return violation("RESULT for stream %d with flags %#02x, which exclude each other", h.stream, h.flags)
-	case call.HTTP.Form == 0:
-		return violation("RESULT for stream %d with a body of its own, but its payload is no HTTP event", h.stream)
-	case len(body) < resultMeta:
-		return violation("RESULT for stream %d that is too short for the sizes of its parts", h.stream)
+// checkSized holds a RESULT to the rules of one that tells the sizes of its parts.
+func checkSized(h header, body []byte, call *Call) error {
+	if h.flags&flagStreamed != 0 || len(body) < resultMeta {
+		return violation("RESULT for stream %d with flags %#02x and %d bytes: no place for the sizes of its parts", h.stream, h.flags, len(body))
+	}
+	if binary.LittleEndian.Uint32(body[4:]) > 0 && (h.flags&flagFailed != 0 || call.HTTP.Form == 0) {
+		return violation("RESULT for stream %d with a body of its own, but it is no answer to an HTTP event", h.stream)
 	}
 	return nil
 }

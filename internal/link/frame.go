@@ -61,11 +61,11 @@ const (
 	flagStreamed = 1 << 2
 	flagHTTP     = 1 << 3
 	flagLeaving  = 1 << 4
-	flagBody     = 1 << 5
+	flagSized    = 1 << 5
 )
 
-// Sizes of what an HTTP event adds to INVOKE's meta, and of what a RESULT with a body of
-// its own begins with, in bytes.
+// Sizes of what an HTTP event adds to INVOKE's meta, and of what a RESULT that tells its
+// sizes begins with, in bytes.
 const (
 	eventMeta  = 1 + 1 + 4
 	resultMeta = 4 + 4
@@ -105,7 +105,7 @@ func decodeHeader(b []byte) (header, error) {
 	var legal uint8
 	switch h.kind {
 	case kindResult:
-		legal = flagMore | flagFailed | flagStreamed | flagLeaving | flagBody
+		legal = flagMore | flagFailed | flagStreamed | flagLeaving | flagSized
 	case kindResultData:
 		legal = flagMore | flagFailed | flagLeaving
 	case kindLog:

@@ -13,9 +13,9 @@ const TURN = 4 * CHUNK; // bytes of large responses in one turn
 const START = 2 * CHUNK + TURN; // the buffer's usual size; what is never used of it costs nothing
 const LIMIT = 1024 * 1024; // bytes that may wait before producers are blocked
 const PATIENCE = 10; // short pauses for a host that is just about to read
-const SIZES = 8; // bytes before an answer's text and body: how long they are
+const SIZES = 8; // bytes before a result and its body: how long they are
 const MORE = 1;
-const BODY = 32;
+const SIZED = 32;
 
 const TYPE = { HELLO: 16, READY: 17, INIT_ERROR: 18, RESULT: 19, DATA: 20, LOG: 21 };
 
@@ -64,7 +64,10 @@ function result(stream, flags, text) {
     frame(TYPE.RESULT, flags, stream, text);
     return;
   }
-  large.push({ type: TYPE.RESULT, flags, stream, head: EMPTY, body: Buffer.from(text), from: 0 });
+  const body = Buffer.from(text);
+  const head = Buffer.alloc(SIZES);
+  head.writeUInt32LE(body.length, 0);
+  large.push({ type: TYPE.RESULT, flags: flags | SIZED, stream, head, body, from: 0 });
   schedule();
 }
 
@@ -74,7 +77,7 @@ function answer(stream, text, body, size) {
   const most = HEADER + SIZES + text.length * 3 + size;
   const ascii = size === body.length;
   if (most > CHUNK) {
-    const r = { type: TYPE.RESULT, flags: BODY, stream, head: answerHead(text, size), body, from: 0 };
+    const r = { type: TYPE.RESULT, flags: SIZED, stream, head: answerHead(text, size), body, from: 0 };
     if (r.head.length > CHUNK) { // it needs more than one frame itself
       r.body = Buffer.concat([r.head, Buffer.from(body)]);
       r.head = EMPTY;
@@ -89,7 +92,7 @@ function answer(stream, text, body, size) {
     out.write(body, begin + length, ascii ? 'latin1' : 'utf8');
     out.writeUInt32LE(length, begin - 8);
     out.writeUInt32LE(size, begin - 4);
-    header(used, TYPE.RESULT, BODY, stream, SIZES + length + size);
+    header(used, TYPE.RESULT, SIZED, stream, SIZES + length + size);
     used = begin + length + size;
   }
   schedule();

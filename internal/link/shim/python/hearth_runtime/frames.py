@@ -8,7 +8,7 @@ FD = 3
 
 INIT, INVOKE, DATA, CANCEL, SHUTDOWN = 1, 2, 3, 4, 5
 READY, INIT_ERROR, RESULT, MORE_RESULT, LOG = 17, 18, 19, 20, 21
-MORE, FAILED, BODY = 1, 2, 32
+MORE, FAILED, SIZED = 1, 2, 32
 
 MAX_BODY = 262144
 HEADER = Struct("<IBBHI")
@@ -27,6 +27,15 @@ def response(stream, body, flags):
     """The frames of one response, of any size."""
     if len(body) <= MAX_BODY:
         return [frame(RESULT, stream, body, flags)]
+    return _parts(stream, SIZES.pack(len(body), 0) + body, flags | SIZED)
+
+
+def answer(stream, head, body):
+    """The frames of a response to an HTTP request, and the body that belongs into it."""
+    return _parts(stream, SIZES.pack(len(head), len(body)) + head + body, SIZED)
+
+
+def _parts(stream, body, flags):
     parts = []
     kind = RESULT
     for at in range(0, len(body), MAX_BODY):
@@ -34,11 +43,6 @@ def response(stream, body, flags):
         parts.append(frame(kind, stream, body[at : at + MAX_BODY], flags | more))
         kind, flags = MORE_RESULT, 0
     return parts
-
-
-def answer(stream, head, body):
-    """The frames of a response to an HTTP request, and the body that belongs into it."""
-    return response(stream, SIZES.pack(len(head), len(body)) + head + body, BODY)
 
 
 class Reader:
