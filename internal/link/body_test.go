@@ -157,3 +157,26 @@ func TestBodyBesideAnswerRules(t *testing.T) {
 		})
 	}
 }
+
+// A call may be cancelled by a timer before whoever sends it comes to that: its payload is
+// its owner's again, so it is not sent.
+func TestCancelledBeforeSent(t *testing.T) {
+	c, p := ready(t, link.Options{})
+	call := httpCall("late", "{}", "body")
+	c.Cancel(call)
+	if err := c.Send(call); !errors.Is(err, link.ErrCancelled) {
+		t.Fatalf("Send of a cancelled call: %v", err)
+	}
+	call.Release()
+	next := httpCall("next", "{}", "body")
+	if err := c.Send(next); err != nil {
+		t.Fatal(err)
+	}
+	first := p.expect(tInvoke)
+	if !bytes.Contains(first.body, []byte("next")) {
+		t.Errorf("sent %q", first.body)
+	}
+	p.write(frame(tResult, 0, first.stream, []byte("null")))
+	await(t, next)
+	next.Release()
+}

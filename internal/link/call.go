@@ -121,10 +121,10 @@ func (call *Call) check() error {
 	return nil
 }
 
-// reset clears what an earlier use left.
+// reset clears what an earlier use left, but for cancelled: Cancel may have come first.
 func (call *Call) reset() {
 	call.Response, call.Body, call.Failed, call.Err, call.Stream = nil, nil, false, nil, nil
-	call.begun, call.tooLarge, call.cancelled, call.sized = false, false, false, false
+	call.begun, call.tooLarge, call.sized = false, false, false
 	call.unsent, call.unsentBody = nil, nil
 }
 

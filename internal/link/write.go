@@ -24,7 +24,7 @@ const (
 
 // Send sends a call. It does not block: what the socket does not take waits where the
 // owner has it, until the call streams or ends. After an error nothing was sent and Done is
-// not signalled; the errors are ErrBusy, ErrNotReady, ErrClosed (or the
+// not signalled; the errors are ErrBusy, ErrNotReady, ErrCancelled, ErrClosed (or the
 // ProtocolError that ended the connection) and fields that are too long.
 func (c *Conn) Send(call *Call) error {
 	if err := call.check(); err != nil {
@@ -43,6 +43,8 @@ func (c *Conn) Send(call *Call) error {
 
 func (c *Conn) admitLocked(call *Call) error {
 	switch {
+	case call.cancelled:
+		return ErrCancelled
 	case c.failure != nil:
 		return c.failure
 	case c.closing || c.closed || c.writeErr || c.leaving.Load():
@@ -77,14 +79,17 @@ func (c *Conn) appendInvokeLocked(call *Call) {
 
 // Cancel tells the shim that nobody waits for the call any more. The call stays in
 // flight, and keeps its slot, until the shim has answered or the connection ends;
-// then Done is signalled with Err = ErrCancelled. A call that has ended is left alone.
+// then Done is signalled with Err = ErrCancelled. A call that is not in flight is only
+// marked: Send refuses it until it is Released, since its owner may have given its payload
+// away by then.
 func (c *Conn) Cancel(call *Call) {
 	c.mu.Lock()
-	if call.stream == 0 || call.cancelled || c.closed {
+	known := call.cancelled
+	call.cancelled = true
+	if call.stream == 0 || known || c.closed {
 		c.mu.Unlock()
 		return
 	}
-	call.cancelled = true
 	call.own()
 	c.pending = appendHeader(c.pending, kindCancel, 0, call.stream, 0)
 	c.unlockAndFlush()
