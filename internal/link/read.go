@@ -85,12 +85,13 @@ func (c *Conn) keep(rest []byte) {
 		copy(c.part, rest) // also where rest lies within it
 		return
 	}
-	wider := takeWide()
-	if need == smallBuffer {
-		wider = make([]byte, 0, need)
-	}
 	old := c.part
-	c.part = append(wider, rest...)
+	if need == smallBuffer {
+		c.part = make([]byte, 0, need)
+	} else {
+		c.part = takeWide()
+	}
+	c.part = append(c.part, rest...)
 	giveWide(old)
 }
 

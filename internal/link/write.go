@@ -172,17 +172,16 @@ func (c *Conn) writeOn() {
 func (c *Conn) next() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if cap(c.out) > keepBuffer { // it has been written
+		giveWide(c.out)
+		c.out = nil
+	}
 	c.fillLocked()
 	if len(c.pending) == 0 || c.closed {
 		c.writing = false
 		return false
 	}
-	spare := c.out[:0]
-	if cap(spare) > keepBuffer {
-		giveWide(spare)
-		spare = nil
-	}
-	c.out, c.pending = c.pending, spare
+	c.out, c.pending = c.pending, c.out[:0]
 	return true
 }
 
