@@ -8,14 +8,14 @@ import (
 	"hearth/internal/hearth/jsontext"
 )
 
-// isProxyAnswer tells whether a result has a statusCode.
-func isProxyAnswer(payload []byte) bool {
-	i := skipSpace(payload, 0)
-	if i >= len(payload) {
+// lacksStatus tells whether a result is JSON without a statusCode. What else is wrong with
+// one, writeAnswer finds.
+func lacksStatus(payload []byte) bool {
+	if !validJSON(payload) { // which readAnswer relies on
 		return false
 	}
-	_, proxy := readAnswer(payload[i:])
-	return proxy
+	_, proxy := readAnswer(payload[skipSpace(payload, 0):])
+	return !proxy
 }
 
 // buildEvent1 writes the event of payload format 1.0 into c.event (API Gateway's

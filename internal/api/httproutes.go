@@ -211,7 +211,7 @@ func (s *Server) serveHTTP(ctx *fasthttp.RequestCtx, path, query []byte) {
 	switch {
 	case err != nil:
 		s.failURL(ctx, id, t.explainURL(err))
-	case m.Payload == hearth.Payload1 && result.Stream == nil && result.FunctionError == "" && !isProxyAnswer(result.Payload):
+	case m.Payload == hearth.Payload1 && result.Stream == nil && result.FunctionError == "" && lacksStatus(result.Payload):
 		s.failedURL(ctx, id, failureCause{typeMalformed, "payload format 1.0 needs a result with a statusCode, such as {statusCode: 200, body: \"…\"}"})
 	default:
 		s.answerURL(ctx, c, id, result)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"io"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"hearth/internal/hearth"
+	"hearth/internal/invoke"
 )
 
 func tableOf(routes ...hearth.HTTPRoute) *httpTable {
@@ -145,5 +147,28 @@ func TestDeclaredPathStreams(t *testing.T) {
 				t.Errorf("the rest is %q, %v", rest, err)
 			}
 		})
+	}
+}
+
+// A function may return what is no JSON at all: bytes in Python, anything from a bootstrap.
+// Whoever looks into it first must not take its word for it.
+func TestDeclaredPathRefusesWhatIsNotJSON(t *testing.T) {
+	var result string
+	w := start(t, Config{})
+	w.deploy(t, "f", "say", "1")
+	w.deps.Invoker = invokerFunc(func(context.Context, *invoke.Request) (*hearth.Result, error) {
+		return &hearth.Result{Payload: []byte(result), Version: hearth.Latest}, nil
+	})
+	for _, payload := range []string{hearth.Payload1, hearth.Payload2} {
+		route := `{"routes":[{"service":"shop","method":"GET","path":"/odd","payload":"` + payload + `"}]}`
+		if status, _, text, err := w.send(t, "PUT", "/hearth/v1/functions/f", []byte(route)); err != nil || status != 200 {
+			t.Fatalf("%d %s %v", status, text, err)
+		}
+		for _, result = range []string{"", " ", "{", `{"a`, `{"a"`, `{"a":`, `{x\"`, `{"statusCode":200`, `"\`, "nul", "[", `{"statusCode":200} y`} {
+			status, _, text, err := w.send(t, "GET", "/http/shop/odd", nil)
+			if err != nil || status != 502 || !strings.Contains(text, "is not JSON") {
+				t.Errorf("payload %s, %q: %d %s %v", payload, result, status, text, err)
+			}
+		}
 	}
 }
