@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// How old the memory figure of a REPORT line may be. Reading it costs some 65 µs, as
-// much as all else that Hearth does about a small invocation.
+// How old the memory figure of a REPORT line may be. Reading it costs some 65 µs, and 170
+// where the kernel has not looked at the instance for a while: more than all else that
+// Hearth does about a small invocation.
 const (
 	// sampleEvery and sampleLeast bound the age that the invocation itself asks for: a
 	// tenth of what it took, and sampleEvery if that was quick.
@@ -17,7 +18,7 @@ const (
 	// use that each call finds an old figure: some 2 % of a processor. What is over that
 	// is put off, but not for longer than sampleOldest, and never for an invocation that
 	// took long, as those are what memory is sized by.
-	samplesPerSecond = 250
+	samplesPerSecond = 100
 	sampleOldest     = 10 * time.Second
 	long             = time.Second
 )
