@@ -23,7 +23,7 @@ func (p *platform) event(name, payload string) string {
 func (p *platform) eventReaches(id string, state hearth.EventState) hearth.EventStatus {
 	p.t.Helper()
 	var s hearth.EventStatus
-	eventually(p.t, 30*time.Second, "event "+id+" is "+string(state), func() bool {
+	eventually(p.t, patience, "event "+id+" is "+string(state), func() bool {
 		p.get("/hearth/v1/async/events/"+id, &s)
 		return s.State == state
 	})
@@ -46,16 +46,16 @@ func TestAsync(t *testing.T) {
 	if status != http.StatusOK {
 		t.Fatalf("%d %s", status, body)
 	}
-	id := p.event("work", `{"ms":1500}`)
+	id := p.event("work", `{"ms":3000}`)
 	running := p.eventReaches(id, hearth.EventRunning)
-	eventually(t, 10*time.Second, "the instance is told", func() bool {
+	eventually(t, patience, "the instance is told", func() bool {
 		p.get("/hearth/v1/async/events/"+id, &running)
 		return running.Instance != "" && running.Attempt == 1
 	})
 	if s := p.eventReaches(id, hearth.EventSucceeded); s.Instance != running.Instance {
 		t.Errorf("%+v, ran on %s", s, running.Instance)
 	}
-	eventually(t, 20*time.Second, "the destination has the record", func() bool {
+	eventually(t, patience, "the destination has the record", func() bool {
 		return strings.Contains(p.invoke("sink", "{}").payload, `"responsePayload":{"id":"`+id+`"}`)
 	})
 	bad := p.event("work", `{"bad":true}`)
@@ -91,18 +91,18 @@ func TestAsyncStarvesNobody(t *testing.T) {
 		p.deploy(node(name, slow, map[string]any{"timeout": "60s"}))
 	}
 	for range 50 {
-		p.event("flood0", `{"ms":6000}`)
-		p.event("flood1", `{"ms":6000}`)
+		p.event("flood0", `{"ms":10000}`)
+		p.event("flood1", `{"ms":10000}`)
 	}
-	eventually(t, 20*time.Second, "the queues are worked on", func() bool { return len(p.instances("flood0")) > 0 })
+	eventually(t, patience, "the queues are worked on", func() bool { return len(p.instances("flood0")) > 0 })
 	for _, name := range []string{"quick", "flood0", "quick", "flood1", "quick"} {
-		if a := p.invoke(name, "{}"); a.status != 200 || a.failed || a.duration > 4*time.Second {
+		if a := p.invoke(name, "{}"); a.status != 200 || a.failed || a.duration > 8*time.Second {
 			t.Errorf("%s: %d %s after %v", name, a.status, a.payload, a.duration)
 		}
 	}
 	begin := time.Now()
 	p.eventReaches(p.event("single", "{}"), hearth.EventSucceeded)
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 8*time.Second {
 		t.Errorf("the single event took %v", took)
 	}
 }

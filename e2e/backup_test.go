@@ -120,7 +120,7 @@ func (p *platform) everyFunctionAnswers() {
 func (p *platform) everyEventRuns(ids []string) {
 	p.t.Helper()
 	for _, id := range ids {
-		eventually(p.t, 60*time.Second, "event "+id+" has run", func() bool {
+		eventually(p.t, patience, "event "+id+" has run", func() bool {
 			status, body := p.do("GET", "/hearth/v1/async/events/"+id, nil, nil)
 			return status == 200 && strings.Contains(string(body), `"succeeded"`)
 		})
@@ -147,7 +147,7 @@ func (p *platform) restoreReplaces(file string) {
 	if a := p.invoke("later", "{}"); a.status != 404 {
 		p.t.Errorf("a function that the backup lacks: %d %s", a.status, a.payload)
 	}
-	eventually(p.t, 10*time.Second, "its instances go", func() bool { return len(p.instances("later")) == 0 })
+	eventually(p.t, patience, "its instances go", func() bool { return len(p.instances("later")) == 0 })
 }
 
 // refusesDamage: a file with any fault changes nothing.

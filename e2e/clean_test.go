@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // traces is everything on this machine that a platform could leave behind, by kind.
@@ -213,7 +212,7 @@ func (p *platform) awaitRest() {
 	p.t.Helper()
 	const looks = 30 // in a row
 	quiet := 0
-	eventually(p.t, 60*time.Second, "no sandbox is left", func() bool {
+	eventually(p.t, patience, "no sandbox is left", func() bool {
 		boxes, _ := os.ReadDir(filepath.Join(p.dir, "sandboxes", "sandboxes"))
 		if quiet++; len(boxes) > 0 || len(p.instances("")) > 0 {
 			quiet = 0
@@ -253,7 +252,7 @@ func TestCyclesLeaveNothing(t *testing.T) {
 	close(work)
 	wg.Wait()
 	p.awaitRest()
-	eventually(t, 30*time.Second, fmt.Sprintf("as little is left while the platform runs as before the cycles: %v", idle.counts()), func() bool {
+	eventually(t, patience, fmt.Sprintf("as little is left while the platform runs as before the cycles: %v", idle.counts()), func() bool {
 		return maps.Equal(look(t, dir).counts(), idle.counts())
 	})
 	if left, err := os.ReadDir(filepath.Join(dir, "sandboxes", "sandboxes")); err == nil && len(left) > 0 {

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // hostile are bootstraps that do the wrong thing: what the caller is told, with a message
@@ -73,7 +72,7 @@ func TestHostileBootstraps(t *testing.T) {
 				t.Errorf("the honest one: %s", a.payload)
 			}
 			p.stop()
-			eventually(t, 5*time.Second, "nothing is left", func() bool {
+			eventually(t, patience, "nothing is left", func() bool {
 				out, _ := exec.Command("pgrep", "-f", "^sleep 4711|^yes flood").Output()
 				return len(out) == 0
 			})

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // compiled is the bootstrap that a compiler makes of testdata/custom-c or custom-rust.
@@ -115,7 +114,7 @@ func TestExtensions(t *testing.T) {
 						t.Logf("log:\n%s", out)
 					}
 				}()
-				eventually(t, 10*time.Second, strings.Join(words, " "), func() bool {
+				eventually(t, patience, strings.Join(words, " "), func() bool {
 					out, _, _ = p.hearth("logs", "watched")
 					for _, w := range words {
 						if !strings.Contains(out, w) {

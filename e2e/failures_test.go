@@ -155,15 +155,18 @@ func TestCrashOfASharedInstanceIsNamed(t *testing.T) {
 	p.deploy(node("mixed", `
 exports.handler = async (event) => {
   if (event.crash) process.abort();
-  await new Promise((resolve) => setTimeout(resolve, 5000));
-};`, map[string]any{"model": "concurrent"}))
+  await new Promise((resolve) => setTimeout(resolve, 50000));
+};`, map[string]any{"model": "concurrent", "timeout": "60s"}))
 	var wg sync.WaitGroup
 	answers := make([]answer, 3)
-	for i := range answers {
-		wg.Go(func() {
-			answers[i] = p.invoke("mixed", []string{`{}`, `{}`, `{"crash":true}`}[i])
-		})
+	for i := range 2 {
+		wg.Go(func() { answers[i] = p.invoke("mixed", "{}") })
 	}
+	eventually(t, patience, "both are under way", func() bool {
+		list := p.instances("mixed")
+		return len(list) == 1 && list[0].InFlight == 2
+	})
+	answers[2] = p.invoke("mixed", `{"crash":true}`)
 	wg.Wait()
 	for i, a := range answers {
 		if a.doc.ErrorType == "" || !strings.Contains(a.doc.ErrorMessage, "signal: ") {

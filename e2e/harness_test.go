@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// patience is how long to wait for what must come, also on a slow and busy machine.
+const patience = time.Minute
+
 // platform is a running hearth.
 type platform struct {
 	t    testing.TB
@@ -91,7 +94,7 @@ func upIn(t testing.TB, dir string, args ...string) *platform {
 
 func (p *platform) waitHealthy() {
 	p.t.Helper()
-	eventually(p.t, 20*time.Second, "the platform is ready", func() bool {
+	eventually(p.t, patience, "the platform is ready", func() bool {
 		select {
 		case <-p.done:
 			p.t.Fatalf("hearth ended before it was ready:\n%s", p.out)

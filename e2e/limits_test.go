@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 func TestReservedConcurrencyThrottles(t *testing.T) {
@@ -63,7 +62,7 @@ func TestCapacity(t *testing.T) {
 	for _, name := range []string{"a", "c"} {
 		wg.Go(func() { p.invoke(name, `{"wait":3000}`) })
 	}
-	eventually(t, 5*time.Second, "a and c are busy", func() bool {
+	eventually(t, patience, "a and c are busy", func() bool {
 		var status struct{ InFlight int }
 		p.get("/hearth/v1/status", &status)
 		return status.InFlight == 2
@@ -134,7 +133,7 @@ func TestUpdateUnderLoad(t *testing.T) {
 func waitFor(t *testing.T, calls *atomic.Int64, n int64) {
 	t.Helper()
 	want := calls.Load() + n
-	eventually(t, 30*time.Second, "the load goes on", func() bool { return calls.Load() >= want })
+	eventually(t, patience, "the load goes on", func() bool { return calls.Load() >= want })
 }
 
 func TestDeleteDrains(t *testing.T) {
@@ -144,7 +143,7 @@ func TestDeleteDrains(t *testing.T) {
 	var running answer
 	var wg sync.WaitGroup
 	wg.Go(func() { running = p.invoke("doomed", `{"wait":2000}`) })
-	eventually(t, 5*time.Second, "the call is running", func() bool {
+	eventually(t, patience, "the call is running", func() bool {
 		list := p.instances("doomed")
 		return len(list) == 1 && list[0].InFlight == 1
 	})
@@ -158,17 +157,17 @@ func TestDeleteDrains(t *testing.T) {
 	if running.status != 200 || running.failed {
 		t.Errorf("the call under way: %d %s", running.status, running.payload)
 	}
-	eventually(t, 10*time.Second, "the instance is gone", func() bool { return len(p.instances("doomed")) == 0 })
+	eventually(t, patience, "the instance is gone", func() bool { return len(p.instances("doomed")) == 0 })
 }
 
 func TestKeepAlive(t *testing.T) {
 	p := up(t)
-	p.deploy(node("short", burstSource, map[string]any{"keepAlive": "1s"}))
+	p.deploy(node("short", burstSource, map[string]any{"keepAlive": "2s"}))
 	p.burstOf("short", 2, `{"wait":500}`)
 	if n := len(p.instances("short")); n == 0 {
 		t.Fatal("no instance stayed warm")
 	}
-	eventually(t, 10*time.Second, "the idle instances are reaped", func() bool { return len(p.instances("short")) == 0 })
+	eventually(t, patience, "the idle instances are reaped", func() bool { return len(p.instances("short")) == 0 })
 	_, text := p.do("GET", "/hearth/v1/events?function=short", nil, nil)
 	if !strings.Contains(string(text), `"reaped"`) {
 		t.Errorf("the events do not say that they were reaped:\n%s", text)

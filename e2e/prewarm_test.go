@@ -78,7 +78,7 @@ func TestPrewarmed(t *testing.T) {
 
 	p := up(t)
 	p.deploy(node("f", lookAround, larger))
-	eventually(t, 30*time.Second, "a sandbox waits", func() bool { return p.prewarmed() > 0 })
+	eventually(t, patience, "a sandbox waits", func() bool { return p.prewarmed() > 0 })
 	made := time.Now()
 	got := p.lookAround("f")
 	if got != want {

@@ -48,7 +48,7 @@ func (p *platform) only(name string) hearth.InstanceInfo {
 
 func (p *platform) awaitFrozen(name string) {
 	p.t.Helper()
-	eventually(p.t, 20*time.Second, name+" is frozen", func() bool { return p.only(name).State == hearth.Frozen })
+	eventually(p.t, patience, name+" is frozen", func() bool { return p.only(name).State == hearth.Frozen })
 }
 
 // TestFrozen: an idle instance stands still, uses no processor time, and answers when
@@ -64,7 +64,7 @@ func TestFrozen(t *testing.T) {
 	p.awaitFrozen("still")
 	from := p.tick("awake").Ticks
 	pass := func(ticks int) {
-		eventually(t, 20*time.Second, "time has passed", func() bool { return p.tick("awake").Ticks > from+ticks })
+		eventually(t, patience, "time has passed", func() bool { return p.tick("awake").Ticks > from+ticks })
 	}
 	pass(20) // the kernel stops it soon, not at once
 	before := p.only("still").CPU
@@ -84,7 +84,7 @@ func TestFrozen(t *testing.T) {
 	}
 	for range 5 { // again and again, also while it freezes
 		p.awaitFrozen("still")
-		if a := p.invoke("still", "{}"); a.status != http.StatusOK || a.failed || a.duration > 5*time.Second {
+		if a := p.invoke("still", "{}"); a.status != http.StatusOK || a.failed || a.duration > patience/2 {
 			t.Errorf("after %v: %d %s", a.duration, a.status, a.payload)
 		}
 		for range 10 {
@@ -100,7 +100,7 @@ func TestFrozen(t *testing.T) {
 	p.awaitFrozen("still")
 	began := time.Now()
 	p.stop()
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > patience/2 {
 		t.Errorf("with frozen instances it took %v to stop", took)
 	}
 }
@@ -118,7 +118,7 @@ func (p *platform) provisioned(name string) map[string][]hearth.InstanceInfo {
 
 func (p *platform) awaitProvisioned(name, version string, n int) {
 	p.t.Helper()
-	eventually(p.t, 30*time.Second, fmt.Sprintf("%d instances of version %s are ready", n, version), func() bool {
+	eventually(p.t, patience, fmt.Sprintf("%d instances of version %s are ready", n, version), func() bool {
 		ready := p.provisioned(name)
 		return len(ready) == 1 && len(ready[version]) == n
 	})
@@ -150,7 +150,7 @@ func TestProvisioned(t *testing.T) {
 	if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "it is gone", func() bool {
+	eventually(t, patience, "it is gone", func() bool {
 		for _, i := range p.instances("kept") {
 			if i.ID == victim.ID {
 				return false

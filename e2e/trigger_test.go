@@ -39,13 +39,13 @@ func TestTriggers(t *testing.T) {
 	}
 	for kill := range 4 {
 		atLeast := len(runs(t, records)) + 2
-		eventually(t, 30*time.Second, fmt.Sprint(atLeast, " runs before kill ", kill), func() bool { return len(runs(t, records)) >= atLeast })
+		eventually(t, patience, fmt.Sprint(atLeast, " runs before kill ", kill), func() bool { return len(runs(t, records)) >= atLeast })
 		p.kill()
 		pause(1300 * time.Millisecond) // down for at least one beat
 		p = upIn(t, dir, "--isolation", "process")
 	}
 	atLeast := len(runs(t, records)) + 3
-	eventually(t, 30*time.Second, "runs after the last kill", func() bool { return len(runs(t, records)) >= atLeast })
+	eventually(t, patience, "runs after the last kill", func() bool { return len(runs(t, records)) >= atLeast })
 
 	// Once the trigger is gone and the queue is empty, nothing more may come.
 	status, body := p.put("/hearth/v1/functions/clockwork", map[string]any{"triggers": []any{}})
@@ -96,7 +96,7 @@ func checkBeat(t *testing.T, records string) {
 		return len(missing) == 0
 	}
 	defer func() { t.Logf("%d due times, %d runs, missing: %v", seconds, all, missing) }()
-	eventually(t, 60*time.Second, "every due time was run", complete)
+	eventually(t, patience, "every due time was run", complete)
 }
 
 // runs are the lines that the function has written.

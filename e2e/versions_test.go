@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // versioned says which text it was deployed with and which version it believes to be.
@@ -124,7 +123,7 @@ func TestVersionsStayWarm(t *testing.T) {
 	}
 	p.deploy(versioned("hello", "two", nil))
 	two := p.command("publish", "hello")
-	eventually(t, 10*time.Second, "the old $LATEST is drained", func() bool {
+	eventually(t, patience, "the old $LATEST is drained", func() bool {
 		for _, i := range p.instances("hello") {
 			if i.ID == latest.Instance {
 				return false
@@ -139,7 +138,7 @@ func TestVersionsStayWarm(t *testing.T) {
 		t.Errorf("%+v", said)
 	}
 	p.command("delete", "hello:1", "--yes")
-	eventually(t, 10*time.Second, "the deleted version is drained", func() bool {
+	eventually(t, patience, "the deleted version is drained", func() bool {
 		for _, i := range p.instances("hello") {
 			if i.ID == warm.Instance {
 				return false

@@ -18,23 +18,23 @@ mapfile -t race < <(printf '%s\n' "${packages[@]}" | grep -E "$raced" || true)
 mapfile -t plain < <(printf '%s\n' "${packages[@]}" | grep -vE "$raced")
 
 step "go test: ${#plain[@]} packages"
-go test -timeout 5m "${plain[@]}"
+go test -timeout 10m "${plain[@]}"
 
 if have gcc && [ "$(go env CGO_ENABLED)" = 1 ]; then
   step "go test -race: ${#race[@]} packages"
-  go test -race -timeout 8m "${race[@]}"
+  go test -race -timeout 12m "${race[@]}"
   # Inflating bombs and restarting stores under the race detector takes minutes and
   # finds no races: of these two only what runs side by side.
   go test -race -timeout 8m -run 'Get|Put|Concurrent|Trim|Killed' hearth/internal/code
   go test -race -short -timeout 8m hearth/internal/registry
   # These run without it as well, because they read and write another way then.
-  go test -race -timeout 2m hearth/internal/loop hearth/internal/api/front
+  go test -race -timeout 5m hearth/internal/loop hearth/internal/api/front
   # Under the race detector allocations mean nothing.
-  go test -timeout 2m -run Alloc hearth/internal/{api,invoke,link,logs,worker}
+  go test -timeout 5m -run Alloc hearth/internal/{api,invoke,link,logs,worker}
 else
   note "no C compiler, so no race detector"
   step "go test: ${#race[@]} packages"
-  go test -timeout 8m "${race[@]}"
+  go test -timeout 12m "${race[@]}"
 fi
 
 if [ -d e2e ] && [ -n "$(go list ./e2e/... 2>/dev/null)" ]; then

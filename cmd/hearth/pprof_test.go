@@ -11,7 +11,7 @@ import (
 )
 
 func TestPprof(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out bytes.Buffer
 	stop, err := servePprof(ctx, "127.0.0.1:0", &out)

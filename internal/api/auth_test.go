@@ -212,7 +212,7 @@ func TestHopelessBodies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // the test fails then
+			_ = conn.SetDeadline(time.Now().Add(patience)) // the test fails then
 			if _, err := io.WriteString(conn, head(c.signer, expect)); err != nil {
 				t.Fatal(err)
 			}

@@ -153,9 +153,8 @@ func TestExpectContinue(t *testing.T) {
 }
 
 func TestSlowHeaders(t *testing.T) {
-	w := start(t, Config{HeaderTimeout: 100 * time.Millisecond})
-	c, r := w.dial(t)
-	send(t, c, "GET /healthz HTTP/1.1\r\nHost:")
+	d := opened(t, ways()[1], Config{HeaderTimeout: 200 * time.Millisecond})
+	_, r := d.heard(t, "GET /healthz HTTP/1.1\r\nHost:")
 	resp, body := read(t, r, "GET")
 	if resp.StatusCode != 408 || !strings.Contains(body, "in time") {
 		t.Fatalf("got %d %q", resp.StatusCode, body)
@@ -177,13 +176,13 @@ func TestSlowBody(t *testing.T) {
 
 // TestSlowFunction: the timeouts are for clients, not for functions.
 func TestSlowFunction(t *testing.T) {
-	const limit = 300 * time.Millisecond
+	const limit = time.Second
 	w := start(t, Config{HeaderTimeout: limit, BodyTimeout: limit, WriteTimeout: limit})
 	w.deploy(t, "wait", "wait", "")
 	c, r := w.dial(t)
 	send(t, c, strings.Replace(invokeEcho, "echo", "wait", 1)+"Content-Length: 2\r\n\r\n{}")
 	<-w.invoker.waiting
-	time.AfterFunc(3*limit, func() { close(w.invoker.block) })
+	time.AfterFunc(3*limit/2, func() { close(w.invoker.block) })
 	if resp, body := read(t, r, "POST"); resp.StatusCode != 200 || body != `"waited"` {
 		t.Fatalf("got %d %q", resp.StatusCode, body)
 	}
@@ -317,7 +316,7 @@ func TestFollowerGone(t *testing.T) {
 // eventually waits for what nothing tells of when it happens.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !is(); runtime.Gosched() {
+	for deadline := time.Now().Add(patience); !is(); runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("it never came true that %s", what)
 		}

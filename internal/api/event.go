@@ -2,13 +2,12 @@ package api
 
 import (
 	"bytes"
-	"encoding/base64"
 	"net/netip"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"hearth/internal/hearth"
+	"hearth/internal/hearth/packed"
 )
 
 // eventInput is a request to a function URL, as it was sent.
@@ -37,26 +36,62 @@ func (in *eventInput) routeKey() string {
 	return in.route.key
 }
 
-// buildEvent writes the event of payload format 2.0 into c.event (Lambda API). It
-// turns the header names in in.headers to lower case where they stand.
+// buildEvent writes the event of payload format 2.0 (Lambda API), packed and without its
+// body, into c.event, and how it is written into c.req.HTTP. It turns the header names in
+// in.headers to lower case where they stand.
 func (c *call) buildEvent(in *eventInput) {
 	c.readHeaders(in.headers)
 	path := in.path
 	if len(path) == 0 {
 		path = []byte("/")
 	}
-	b := append(c.event[:0], `{"version":"2.0","routeKey":"`...)
-	b = append(b, in.routeKey()...) // nothing in it needs quoting
-	b = append(b, `","rawPath":`...)
-	b = appendQuoted(b, path)
-	b = append(b, `,"rawQueryString":`...)
-	b = appendQuoted(b, in.query)
-	b = c.appendCookies(b)
-	b = c.appendHeaders(b, in)
-	b = c.appendQuery(b, in.query)
-	b = c.appendParameters(b, in.route, false)
-	b = c.appendContext(b, in, path)
-	c.event = append(appendBody(b, in.body, c.header("content-type")), '}')
+	p := &c.packing
+	p.Reset(in.now)
+	p.AddString(packed.RouteKey, in.routeKey())
+	p.Add(packed.RawPath, path)
+	p.Add(packed.RawQuery, in.query)
+	p.AddString(packed.APIID, in.name)
+	p.WriteText(bareHost(in.host))
+	p.End(packed.DomainName)
+	p.Add(packed.Method, in.method)
+	p.Add(packed.Protocol, in.protocol)
+	p.Wrote(in.remote.AppendTo(p.Buffer()))
+	p.End(packed.SourceIP)
+	p.WriteText(c.header("user-agent"))
+	p.End(packed.UserAgent)
+	p.Wrote(in.now.UTC().AppendFormat(p.Buffer(), "02/Jan/2006:15:04:05 -0700"))
+	p.End(packed.Time)
+	c.packCookies()
+	c.packHeaders(in)
+	c.packQuery(in.query)
+	c.packParameters(in.route)
+	c.event = p.AppendTo(c.event[:0])
+	c.req.HTTP = hearth.HTTPEvent{Form: hearth.EventPacked, Kind: c.bodyKind(in.body), Body: in.body}
+}
+
+// bodyKind: a body is text if its type says so and it is UTF-8, else binary. A request
+// without a body has no such member (recorded behaviour).
+func (c *call) bodyKind(body []byte) hearth.BodyKind {
+	switch {
+	case len(body) == 0:
+		return hearth.BodyNone
+	case !isText(c.header("content-type")):
+		return hearth.BodyBinary
+	}
+	return textKind(body)
+}
+
+// textKind is the kind of a body that is text if it is UTF-8.
+func textKind(body []byte) hearth.BodyKind {
+	switch {
+	case len(body) == 0:
+		return hearth.BodyNone
+	case packed.IsASCII(body):
+		return hearth.BodyASCII
+	case utf8.Valid(body):
+		return hearth.BodyText
+	}
+	return hearth.BodyBinary
 }
 
 // readHeaders fills c.headers from raw lines.
@@ -85,8 +120,7 @@ func (c *call) header(name string) []byte {
 	return nil
 }
 
-func (c *call) appendCookies(b []byte) []byte {
-	first := true
+func (c *call) packCookies() {
 	for i := range c.headers {
 		if string(c.headers[i].name) != "cookie" {
 			continue
@@ -97,93 +131,80 @@ func (c *call) appendCookies(b []byte) []byte {
 			if cookie = bytes.TrimSpace(cookie); len(cookie) == 0 {
 				continue
 			}
-			b = separated(b, &first, `,"cookies":[`)
-			b = appendText(b, cookie)
+			c.packing.WriteText(cookie)
+			c.packing.End(packed.Cookie)
 		}
 	}
-	if !first {
-		b = append(b, ']')
-	}
-	return b
 }
 
-// separated appends open before the first element and a comma before the others.
-func separated(b []byte, first *bool, open string) []byte {
-	if *first {
-		*first = false
-		return append(b, open...)
-	}
-	return append(b, ',')
-}
-
-func (c *call) appendHeaders(b []byte, in *eventInput) []byte {
-	b = append(b, `,"headers":{`...)
-	first, proto := true, false
+func (c *call) packHeaders(in *eventInput) {
+	p, proto := &c.packing, false
 	for i := range c.headers {
 		h := &c.headers[i]
 		if h.chained || string(h.name) == "cookie" || isHopByHop(h.name) || isForwarded(h.name) {
 			continue
 		}
 		proto = proto || string(h.name) == "x-forwarded-proto"
-		b = separated(b, &first, "")
-		b = append(appendText(b, h.name), ':')
-		b = c.appendJoined(b, i)
+		p.WriteText(h.name)
+		p.End(packed.Header)
+		p.WriteText(h.value)
+		for j := h.next; j != 0; j = c.headers[j].next {
+			p.Write(comma)
+			p.WriteText(c.headers[j].value)
+		}
+		p.End(packed.Header)
 	}
-	b = separated(b, &first, "")
-	b = append(b, `"x-forwarded-for":"`...)
+	p.AddString(packed.Header, "x-forwarded-for")
 	for i := range c.headers {
 		if string(c.headers[i].name) == "x-forwarded-for" {
-			b = appendTextInside(b, c.headers[i].value)
-			b = append(b, ", "...)
+			p.WriteText(c.headers[i].value)
+			p.Write([]byte(", "))
 		}
 	}
-	b = in.remote.AppendTo(b)
-	b = append(b, `","x-forwarded-port":"`...)
-	b = appendTextInside(b, portOf(in.host, in.secure))
-	b = append(b, '"')
+	p.Wrote(in.remote.AppendTo(p.Buffer()))
+	p.End(packed.Header)
+	p.AddString(packed.Header, "x-forwarded-port")
+	p.WriteText(portOf(in.host, in.secure))
+	p.End(packed.Header)
 	if !proto {
-		b = append(b, `,"x-forwarded-proto":"`...)
-		b = append(append(b, scheme(in.secure)...), '"')
+		p.AddString(packed.Header, "x-forwarded-proto")
+		p.AddString(packed.Header, scheme(in.secure))
 	}
 	if len(in.prefix) > 0 {
-		b = append(b, `,"x-forwarded-prefix":`...)
-		b = appendText(b, in.prefix)
+		p.AddString(packed.Header, "x-forwarded-prefix")
+		p.WriteText(in.prefix)
+		p.End(packed.Header)
 	}
-	return append(b, '}')
 }
 
-// appendJoined appends the values of the chain that begins at i, with commas between.
-func (c *call) appendJoined(b []byte, i int) []byte {
-	b = append(b, '"')
-	b = appendTextInside(b, c.headers[i].value)
-	for i = c.headers[i].next; i != 0; i = c.headers[i].next {
-		b = append(b, ',')
-		b = appendTextInside(b, c.headers[i].value)
-	}
-	return append(b, '"')
-}
+var comma = []byte(",")
 
-func (c *call) appendQuery(b []byte, query []byte) []byte {
+func (c *call) packQuery(query []byte) {
 	c.readQuery(query)
-	if len(c.pairs) == 0 {
-		return b
-	}
-	first := true
+	p := &c.packing
 	for i := range c.pairs {
-		if c.pairs[i].chained {
+		pair := &c.pairs[i]
+		if pair.chained {
 			continue
 		}
-		b = separated(b, &first, `,"queryStringParameters":{`)
-		b = appendQuoted(b, c.pairs[i].name)
-		b = append(b, ':', '"')
-		b = appendInside(b, c.pairs[i].value)
-		for j := c.pairs[i].next; j != 0; j = c.pairs[j].next {
-			b = append(b, ',')
-			b = appendInside(b, c.pairs[j].value)
+		p.Add(packed.Query, pair.name)
+		p.Write(pair.value)
+		for j := pair.next; j != 0; j = c.pairs[j].next {
+			p.Write(comma)
+			p.Write(c.pairs[j].value)
 		}
-		b = append(b, '"')
+		p.End(packed.Query)
 	}
-	return append(b, '}')
+}
+
+func (c *call) packParameters(m *httpMatch) {
+	if m == nil {
+		return
+	}
+	for i, value := range m.values {
+		c.packing.AddString(packed.PathParameter, m.names[i])
+		c.packing.Add(packed.PathParameter, appendUnescaped(nil, []byte(value), false))
+	}
 }
 
 // readQuery fills c.pairs, decoded into c.scratch.
@@ -209,49 +230,4 @@ func (c *call) decode(s []byte) []byte {
 	begin := len(c.scratch)
 	c.scratch = appendUnescaped(c.scratch, s, true)
 	return c.scratch[begin:]
-}
-
-func (c *call) appendContext(b []byte, in *eventInput, path []byte) []byte {
-	host := bareHost(in.host)
-	b = append(b, `,"requestContext":{"accountId":"anonymous","apiId":`...)
-	b = appendQuotedString(b, in.name)
-	b = append(b, `,"domainName":`...)
-	b = appendText(b, host)
-	b = append(b, `,"domainPrefix":`...)
-	b = appendQuotedString(b, in.name)
-	b = append(b, `,"http":{"method":`...)
-	b = appendQuoted(b, in.method)
-	b = append(b, `,"path":`...)
-	b = appendQuoted(b, path)
-	b = append(b, `,"protocol":`...)
-	b = appendQuoted(b, in.protocol)
-	b = append(b, `,"sourceIp":"`...)
-	b = in.remote.AppendTo(b)
-	b = append(b, `","userAgent":`...)
-	b = appendText(b, c.header("user-agent"))
-	b = append(b, `},"requestId":`...)
-	b = appendQuotedString(b, in.requestID)
-	b = append(b, `,"routeKey":"`...)
-	b = append(b, in.routeKey()...)
-	b = append(b, `","stage":"$default","time":"`...)
-	b = in.now.UTC().AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
-	b = append(b, `","timeEpoch":`...)
-	b = strconv.AppendInt(b, in.now.UnixMilli(), 10)
-	return append(b, '}')
-}
-
-// appendBody appends the body, as text if its type says so and it is UTF-8, else in
-// base64. A request without a body has no such member (recorded behaviour).
-func appendBody(b, body, contentType []byte) []byte {
-	switch {
-	case len(body) == 0:
-		return append(b, `,"isBase64Encoded":false`...)
-	case isText(contentType) && utf8.Valid(body):
-		b = append(b, `,"body":`...)
-		b = appendQuoted(b, body)
-		return append(b, `,"isBase64Encoded":false`...)
-	}
-	b = append(b, `,"body":"`...)
-	b = base64.StdEncoding.AppendEncode(b, body)
-	return append(b, `","isBase64Encoded":true`...)
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"hearth/internal/hearth/packed"
+
 	"pgregory.net/rapid"
 )
 
@@ -27,6 +29,17 @@ type event struct {
 	}
 	Body            *string
 	IsBase64Encoded bool
+}
+
+// wholeEvent is the event that c holds, as JSON.
+func wholeEvent(t interface {
+	Fatalf(string, ...any)
+}, c *call) []byte {
+	text, err := packed.Whole(c.event, c.req.HTTP, "id")
+	if err != nil {
+		t.Fatalf("the event is not what it should be: %v", err)
+	}
+	return text
 }
 
 func decodeEvent(t interface {
@@ -74,7 +87,7 @@ func TestEventProperty(t *testing.T) {
 			requestID: "id", now: time.UnixMilli(1795255200123),
 		}
 		c.buildEvent(&in)
-		e := decodeEvent(t, c.event)
+		e := decodeEvent(t, wholeEvent(t, c))
 		for key := range want {
 			if e.Headers[key] != want[key] {
 				t.Fatalf("header %s is %q, want %q", key, e.Headers[key], want[key])
@@ -172,15 +185,16 @@ func FuzzEvent(f *testing.F) {
 			name: "f", prefix: []byte("/fn/f"), method: []byte("GET"), path: []byte(path), query: []byte(query), protocol: []byte("HTTP/1.1"),
 			host: []byte(host), remote: netip.IPv6Loopback(), headers: []byte(headers), body: body, requestID: "id", now: time.Unix(0, 0),
 		})
-		if !utf8.Valid(c.event) {
-			t.Fatalf("the event is not UTF-8: %q", c.event)
+		text := wholeEvent(t, c)
+		if !utf8.Valid(text) {
+			t.Fatalf("the event is not UTF-8: %q", text)
 		}
-		e := decodeEvent(t, c.event)
+		e := decodeEvent(t, text)
 		if utf8.ValidString(path) && path != "" && e.RawPath != path {
 			t.Fatalf("rawPath is %q, want %q", e.RawPath, path)
 		}
 		if e.Version != "2.0" || e.RequestContext.APIID != "f" || e.Headers["x-forwarded-prefix"] != "/fn/f" {
-			t.Fatalf("something is missing: %s", c.event)
+			t.Fatalf("something is missing: %s", text)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/netip"
@@ -9,6 +10,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/internal/hearth"
+	"hearth/internal/hearth/jsontext"
+	"hearth/internal/hearth/packed"
 	"hearth/internal/sigv4"
 )
 
@@ -73,22 +76,40 @@ func (s *Server) eventInput(ctx *fasthttp.RequestCtx, name string, prefix, path,
 
 // invokeEvent calls the function with the event that c holds.
 func (s *Server) invokeEvent(c *call, t *functionTarget, id string) (*hearth.Result, error) {
-	if err := eventFits(c.event); err != nil {
+	if err := c.eventFits(id); err != nil {
 		return nil, err
 	}
 	c.req.ID, c.req.Function, c.req.Qualifier, c.req.InvokedARN = id, t.name, t.qualifier, t.arn
-	c.req.Payload, c.req.HTTP = c.event, true
+	c.req.Payload = c.event
 	if trace := c.header("x-amzn-trace-id"); trace != nil {
 		c.req.TraceID = string(trace)
 	}
 	return s.deps.Invoker.Invoke(s.work, &c.req)
 }
 
-func eventFits(event []byte) error {
-	if len(event) <= hearth.MaxPayloadBytes {
+// eventFits refuses an event that as JSON, which is what functions are promised, would be
+// too large.
+func (c *call) eventFits(id string) error {
+	const worst = 6 // bytes of JSON that a byte may become
+	e := &c.req.HTTP
+	if worst*(len(c.event)+len(e.Body))+hearth.MaxPayloadBytes/8 <= hearth.MaxPayloadBytes {
+		return nil // like nearly all; counting costs more
+	}
+	head := c.event
+	if e.Form == hearth.EventPacked {
+		head, _ = packed.AppendJSON(nil, c.event, id)
+	}
+	size := len(head) + len(`,"body":"","isBase64Encoded":false}`)
+	switch e.Kind {
+	case hearth.BodyBinary:
+		size += base64.StdEncoding.EncodedLen(len(e.Body))
+	case hearth.BodyASCII, hearth.BodyText:
+		size += jsontext.Size(e.Body)
+	}
+	if size <= hearth.MaxPayloadBytes {
 		return nil
 	}
-	return hearth.Errorf(hearth.ErrTooLarge, "The request makes an event of %d bytes; a function takes %d. Binary bodies grow by a third.", len(event), hearth.MaxPayloadBytes)
+	return hearth.Errorf(hearth.ErrTooLarge, "The request makes an event of %d bytes; a function takes %d. Binary bodies grow by a third.", size, hearth.MaxPayloadBytes)
 }
 
 // foldedTarget is the only function whose name is the same but for the case of its

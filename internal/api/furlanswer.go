@@ -25,7 +25,7 @@ func (s *Server) answerURL(ctx *fasthttp.RequestCtx, c *call, id string, result 
 		s.failedURL(ctx, id, causeOf(result))
 		return
 	}
-	if err := writeAnswer(ctx, c, result.Payload); err != nil {
+	if err := writeAnswer(ctx, c, result.Payload, result.Body); err != nil {
 		s.failedURL(ctx, id, failureCause{typeMalformed, err.Error()})
 		return
 	}
@@ -46,11 +46,14 @@ func causeOf(result *hearth.Result) failureCause {
 // those that are missing or null.
 type answer struct {
 	status, headers, multi, cookies, body, encoded []byte
+
+	beside []byte // the body itself, if it came beside the result
 }
 
-// writeAnswer maps payload, a function's result, to ctx's response. On an error,
-// which is in words for the function's owner, the response is half done.
-func writeAnswer(ctx *fasthttp.RequestCtx, c *call, payload []byte) error {
+// writeAnswer maps payload, a function's result, to ctx's response, with its body if
+// that came beside it. On an error, which is in words for the function's owner, the
+// response is half done.
+func writeAnswer(ctx *fasthttp.RequestCtx, c *call, payload, beside []byte) error {
 	if !validJSON(payload) {
 		return fmt.Errorf("the function's result is not JSON")
 	}
@@ -66,6 +69,7 @@ func writeAnswer(ctx *fasthttp.RequestCtx, c *call, payload []byte) error {
 		}
 		return nil
 	}
+	a.beside = beside
 	status, err := a.statusCode()
 	if err != nil {
 		return err
@@ -241,7 +245,10 @@ func (a *answer) writeBody(ctx *fasthttp.RequestCtx, c *call) error {
 	}
 	switch string(a.encoded) {
 	case "true":
-		text := unquoted(a.body, &c.scratch)
+		text := a.beside
+		if text == nil {
+			text = unquoted(a.body, &c.scratch)
+		}
 		begin := len(c.scratch)
 		decoded, err := base64.StdEncoding.AppendDecode(c.scratch, text)
 		if err != nil {
@@ -253,6 +260,10 @@ func (a *answer) writeBody(ctx *fasthttp.RequestCtx, c *call) error {
 	case "", "false", "null":
 	default:
 		return fmt.Errorf("isBase64Encoded must be true or false")
+	}
+	if a.beside != nil {
+		ctx.Response.SetBodyRaw(a.beside)
+		return nil
 	}
 	if text := a.body[1 : len(a.body)-1]; bytes.IndexByte(text, '\\') < 0 {
 		ctx.Response.SetBodyRaw(text)

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"hearth/internal/hearth/jsontext"
 
 	"github.com/valyala/fasthttp"
 	"pgregory.net/rapid"
@@ -129,7 +132,11 @@ func (a *httpAnswer) slowValue(v any) (string, bool) {
 func fastAnswer(c *call, payload []byte) httpAnswer {
 	var ctx fasthttp.RequestCtx
 	ctx.Response.Header.SetNoDefaultContentType(true)
-	if writeAnswer(&ctx, c, bytes.Clone(payload)) != nil {
+	return answerOf(&ctx, writeAnswer(&ctx, c, bytes.Clone(payload), nil))
+}
+
+func answerOf(ctx *fasthttp.RequestCtx, err error) httpAnswer {
+	if err != nil {
 		return httpAnswer{failed: true}
 	}
 	a := httpAnswer{status: ctx.Response.StatusCode(), headers: map[string]string{}, body: string(ctx.Response.Body())}
@@ -153,6 +160,30 @@ func TestAnswerProperty(t *testing.T) {
 		if fast.failed != slow.failed || fast.status != slow.status || fast.body != slow.body ||
 			!maps.Equal(fast.headers, slow.headers) || !slices.Equal(fast.cookies, slow.cookies) {
 			t.Fatalf("%s\nfast %+v\nslow %+v", payload, fast, slow)
+		}
+	})
+}
+
+// TestAnswerBesideProperty: a body that comes beside its answer is the same as within.
+func TestAnswerBesideProperty(t *testing.T) {
+	c := new(call)
+	rapid.Check(t, func(t *rapid.T) {
+		doc := map[string]any{"statusCode": 200, "headers": map[string]string{"x-a": "1"}, "body": rapid.String().Draw(t, "body")}
+		if rapid.Bool().Draw(t, "encoded") {
+			doc["isBase64Encoded"] = true
+			if rapid.Bool().Draw(t, "rightly") {
+				doc["body"] = base64.StdEncoding.EncodeToString(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
+			}
+		}
+		within, _ := json.Marshal(doc)
+		body := []byte(doc["body"].(string))
+		doc["body"] = ""
+		head, _ := json.Marshal(doc)
+		var ctx fasthttp.RequestCtx
+		ctx.Response.Header.SetNoDefaultContentType(true)
+		beside := answerOf(&ctx, writeAnswer(&ctx, c, head, body))
+		if want := fastAnswer(c, within); !reflect.DeepEqual(beside, want) {
+			t.Fatalf("%s\nbeside %+v\nwithin %+v", within, beside, want)
 		}
 	})
 }
@@ -231,7 +262,7 @@ func TestQuotedProperty(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got string
-		if err := json.Unmarshal(appendQuotedString(nil, s), &got); err != nil || got != want {
+		if err := json.Unmarshal(jsontext.AppendQuotedString(nil, s), &got); err != nil || got != want {
 			t.Fatalf("%q became %q, %v; want %q", s, got, err, want)
 		}
 		if back := string(appendUnquoted(nil, text)); back != want {

@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"unicode/utf8"
+
+	"hearth/internal/hearth/jsontext"
 )
 
 // entry is a header line, its name in lower case, or a pair of a query string.
@@ -127,11 +129,11 @@ func appendText(b, s []byte) []byte {
 
 func appendTextInside(b, s []byte) []byte {
 	if utf8.Valid(s) {
-		return appendInside(b, s)
+		return jsontext.AppendInside(b, s)
 	}
 	for _, c := range s {
 		if c < utf8.RuneSelf {
-			b = appendInside(b, []byte{c})
+			b = jsontext.AppendInside(b, []byte{c})
 		} else {
 			b = utf8.AppendRune(b, rune(c))
 		}

@@ -12,6 +12,7 @@ import (
 
 	"hearth/internal/api/front"
 	"hearth/internal/hearth"
+	"hearth/internal/hearth/packed"
 	"hearth/internal/invoke"
 )
 
@@ -153,7 +154,7 @@ func (h *hot) start() {
 	var err error
 	if h.url {
 		r.Payload, err = h.event()
-		r.HTTP, r.WantStream = true, true
+		r.WantStream = true
 	} else {
 		r.Payload, err = payload(h.x.Body)
 	}
@@ -175,7 +176,7 @@ func (h *hot) event() ([]byte, error) {
 		host: x.Host, remote: x.Remote, headers: x.Headers, body: x.Body, now: h.s.now(), requestID: h.id,
 	}
 	h.call.buildEvent(&in)
-	return h.call.event, eventFits(h.call.event)
+	return h.call.event, h.call.eventFits(h.id)
 }
 
 // Complete is told what came of the invocation.
@@ -195,7 +196,7 @@ func (h *hot) Complete(result *hearth.Result, err error) {
 func (h *hot) answer() {
 	defer h.recovered()
 	s, ctx, result, err := h.s, &h.ctx, h.result, h.err
-	h.result, h.err = nil, nil
+	h.result, h.err, h.call.req.HTTP.Body = nil, nil, nil
 	ctx.Response.Reset()
 	ctx.Response.Header.SetNoDefaultContentType(true)
 	switch {
@@ -239,8 +240,8 @@ func (h *hot) trim() {
 	if cap(h.out) > keptBytes {
 		h.out = nil
 	}
-	if cap(h.call.event) > keptBytes {
-		h.call.event = nil
+	if cap(h.call.event)+h.call.packing.Size() > keptBytes {
+		h.call.event, h.call.packing = nil, packed.Builder{}
 	}
 }
 

@@ -2,11 +2,10 @@ package api
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strconv"
-	"unicode/utf8"
 
 	"hearth/internal/hearth"
+	"hearth/internal/hearth/jsontext"
 )
 
 // isProxyAnswer tells whether a result has a statusCode.
@@ -20,7 +19,8 @@ func isProxyAnswer(payload []byte) bool {
 }
 
 // buildEvent1 writes the event of payload format 1.0 into c.event (API Gateway's
-// Lambda proxy integration for REST APIs).
+// Lambda proxy integration for REST APIs), without its body, and how it is written into
+// c.req.HTTP.
 func (c *call) buildEvent1(in *eventInput, m *httpMatch) {
 	names := rawNames(in.headers)
 	c.readHeaders(in.headers)
@@ -29,29 +29,30 @@ func (c *call) buildEvent1(in *eventInput, m *httpMatch) {
 		path = []byte("/")
 	}
 	b := append(c.event[:0], `{"version":"1.0","resource":`...)
-	b = appendQuotedString(b, m.Path)
+	b = jsontext.AppendQuotedString(b, m.Path)
 	b = append(b, `,"path":`...)
-	b = appendQuoted(b, path)
+	b = jsontext.AppendQuoted(b, path)
 	b = append(b, `,"httpMethod":`...)
-	b = appendQuoted(b, in.method)
+	b = jsontext.AppendQuoted(b, in.method)
 	b = c.appendHeaders1(b, in, names)
 	b = c.appendQuery1(b, in.query)
-	b = c.appendParameters(b, m, true)
+	b = c.appendParameters(b, m)
 	b = append(b, `,"stageVariables":null`...)
 	b = c.appendContext1(b, in, m, path)
-	switch {
-	case len(in.body) == 0:
+	if len(in.body) == 0 {
 		b = append(b, `,"body":null,"isBase64Encoded":false`...)
-	case utf8.Valid(in.body):
-		b = append(b, `,"body":`...)
-		b = appendQuoted(b, in.body)
-		b = append(b, `,"isBase64Encoded":false`...)
-	default:
-		b = append(b, `,"body":"`...)
-		b = base64.StdEncoding.AppendEncode(b, in.body)
-		b = append(b, `","isBase64Encoded":true`...)
 	}
 	c.event = append(b, '}')
+	c.req.HTTP = hearth.HTTPEvent{Form: hearth.EventJSON, Kind: textKind(in.body), Body: in.body}
+}
+
+// separated appends open before the first element and a comma before the others.
+func separated(b []byte, first *bool, open string) []byte {
+	if *first {
+		*first = false
+		return append(b, open...)
+	}
+	return append(b, ',')
 }
 
 // rawNames are the names of headers as they were sent, in the order of readHeaders,
@@ -129,8 +130,8 @@ func (c *call) appendQuery1(b []byte, query []byte) []byte {
 			last = c.pairs[last].next
 		}
 		b = separated(b, &first, "")
-		b = append(appendQuoted(b, c.pairs[i].name), ':')
-		b = appendQuoted(b, c.pairs[last].value)
+		b = append(jsontext.AppendQuoted(b, c.pairs[i].name), ':')
+		b = jsontext.AppendQuoted(b, c.pairs[last].value)
 	}
 	b = append(b, `},"multiValueQueryStringParameters":{`...)
 	first = true
@@ -139,10 +140,10 @@ func (c *call) appendQuery1(b []byte, query []byte) []byte {
 			continue
 		}
 		b = separated(b, &first, "")
-		b = append(appendQuoted(b, c.pairs[i].name), ':', '[')
-		b = appendQuoted(b, c.pairs[i].value)
+		b = append(jsontext.AppendQuoted(b, c.pairs[i].name), ':', '[')
+		b = jsontext.AppendQuoted(b, c.pairs[i].value)
 		for j := c.pairs[i].next; j != 0; j = c.pairs[j].next {
-			b = appendQuoted(append(b, ','), c.pairs[j].value)
+			b = jsontext.AppendQuoted(append(b, ','), c.pairs[j].value)
 		}
 		b = append(b, ']')
 	}
@@ -150,18 +151,15 @@ func (c *call) appendQuery1(b []byte, query []byte) []byte {
 }
 
 // appendParameters appends pathParameters; where there are none, null or nothing.
-func (c *call) appendParameters(b []byte, m *httpMatch, null bool) []byte {
-	if m == nil || len(m.values) == 0 {
-		if null {
-			b = append(b, `,"pathParameters":null`...)
-		}
-		return b
+func (c *call) appendParameters(b []byte, m *httpMatch) []byte {
+	if len(m.values) == 0 {
+		return append(b, `,"pathParameters":null`...)
 	}
 	first := true
 	for i, value := range m.values {
 		b = separated(b, &first, `,"pathParameters":{`)
-		b = append(appendQuotedString(b, m.names[i]), ':')
-		b = appendQuoted(b, appendUnescaped(nil, []byte(value), false))
+		b = append(jsontext.AppendQuotedString(b, m.names[i]), ':')
+		b = jsontext.AppendQuoted(b, appendUnescaped(nil, []byte(value), false))
 	}
 	return append(b, '}')
 }
@@ -185,7 +183,7 @@ func (c *call) appendContext1(b []byte, in *eventInput, m *httpMatch, path []byt
 	b = append(b, `","user":null`...)
 	str("userAgent", c.header("user-agent"))
 	b = append(b, `,"userArn":null},"path":`...)
-	b = appendQuoted(b, append(append([]byte("/"), m.Stage...), path...))
+	b = jsontext.AppendQuoted(b, append(append([]byte("/"), m.Stage...), path...))
 	str("protocol", in.protocol)
 	str("requestId", []byte(in.requestID))
 	b = append(b, `,"requestTime":"`...)

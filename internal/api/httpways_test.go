@@ -68,30 +68,60 @@ func opened(t testing.TB, y way, cfg Config) *door {
 }
 
 // knock opens a connection, past the TLS handshake if there is one, with a deadline for
-// everything on it.
+// everything on it. Where the server has little patience on purpose, a handshake may come
+// too late and is made again.
 func (d *door) knock(t testing.TB) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	c, r := d.dial(t)
-	if !d.way.tls {
-		return c, r
+	for tries := 1; ; tries++ {
+		c, r := d.dial(t)
+		if !d.way.tls {
+			return c, r
+		}
+		secured, err := d.handshake(t, c)
+		if err == nil {
+			return secured, bufio.NewReader(secured)
+		}
+		if d.cfg.HeaderTimeout > time.Second || tries == 10 {
+			t.Fatal(err)
+		}
 	}
+}
+
+func (d *door) handshake(t testing.TB, c net.Conn) (net.Conn, error) {
+	t.Helper()
 	conf := &tls.Config{RootCAs: testRoots(t), ServerName: "127.0.0.1", NextProtos: []string{"http/1.1"}}
 	if d.way.speaks == onH2 {
 		conf.NextProtos = []string{"h2"}
 	}
 	secured := tls.Client(c, conf)
 	if err := secured.HandshakeContext(t.Context()); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if got := secured.ConnectionState().NegotiatedProtocol; got != conf.NextProtos[0] {
 		t.Fatalf("the server chose %q instead of %q", got, conf.NextProtos[0])
 	}
-	return secured, bufio.NewReader(secured)
+	return secured, nil
+}
+
+// heard opens a connection and sends text, until something comes back: a server with
+// little patience may end a connection before it has heard anything on it.
+func (d *door) heard(t testing.TB, text string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	for range 10 {
+		c, r := d.knock(t)
+		_, _ = io.WriteString(c, text)
+		if _, err := r.Peek(1); err == nil {
+			return c, r
+		}
+		c.Close()
+	}
+	t.Fatalf("nothing comes back on %.100q", text)
+	panic("unreachable")
 }
 
 // client is an HTTP client with connections of its own.
 func (d *door) client(t testing.TB) *http.Client {
-	tr := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, ExpectContinueTimeout: 10 * time.Second}
+	tr := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, ExpectContinueTimeout: patience}
 	tr.Protocols = new(http.Protocols)
 	tr.Protocols.SetHTTP1(d.way.speaks == onH1)
 	tr.Protocols.SetHTTP2(d.way.speaks == onH2 && d.way.tls)
@@ -100,7 +130,7 @@ func (d *door) client(t testing.TB) *http.Client {
 		tr.TLSClientConfig = &tls.Config{RootCAs: testRoots(t)}
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 30 * time.Second}
+	return &http.Client{Transport: tr, Timeout: patience}
 }
 
 // url is where path is.

@@ -16,13 +16,15 @@ import (
 
 	"hearth/internal/async"
 	"hearth/internal/hearth"
+	"hearth/internal/hearth/packed"
 	"hearth/internal/invoke"
 )
 
 // call is the memory of one invocation; it is used again.
 type call struct {
 	req     invoke.Request
-	event   []byte // of a function URL
+	event   []byte // of an HTTP request, without its body
+	packing packed.Builder
 	scratch []byte
 	headers []entry
 	pairs   []entry
@@ -34,7 +36,7 @@ const maxKeptEvent = 256 << 10
 func (s *Server) getCall() *call { return s.calls.Get().(*call) }
 
 func (s *Server) putCall(c *call) {
-	if cap(c.event) > maxKeptEvent || cap(c.scratch) > maxKeptEvent {
+	if cap(c.event)+c.packing.Size() > maxKeptEvent || cap(c.scratch) > maxKeptEvent {
 		return
 	}
 	c.req = invoke.Request{}

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
-	"unsafe"
+
+	"hearth/internal/hearth/jsontext"
 )
 
 // The functions here read JSON text that is known to be valid (validJSON), and so
@@ -116,7 +117,7 @@ func unquoted(raw []byte, scratch *[]byte) []byte {
 func appendUnquoted(dst, raw []byte) []byte {
 	raw = raw[1 : len(raw)-1]
 	for i := 0; i < len(raw); {
-		if n := bareRun(raw[i:]); n > 0 {
+		if n := jsontext.BareRun(raw[i:]); n > 0 {
 			dst = append(dst, raw[i:i+n]...)
 			i += n
 			continue
@@ -178,56 +179,4 @@ func hexRune(b []byte) rune {
 		r = r<<4 | rune(hexValue(c))
 	}
 	return r
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendQuoted appends s as JSON text. Bytes that are not UTF-8 become U+FFFD.
-func appendQuoted(dst, s []byte) []byte {
-	return append(appendInside(append(dst, '"'), s), '"')
-}
-
-// appendQuotedString is appendQuoted for a string.
-func appendQuotedString(dst []byte, s string) []byte {
-	return appendQuoted(dst, unsafe.Slice(unsafe.StringData(s), len(s))) // which only reads it
-}
-
-// appendInside is appendQuoted without the quotes.
-func appendInside(dst, s []byte) []byte {
-	begin := 0
-	for i := 0; ; {
-		i += bareRun(s[i:])
-		if i == len(s) {
-			break
-		}
-		c, size := s[i], 1
-		if c >= utf8.RuneSelf {
-			var r rune
-			if r, size = utf8.DecodeRune(s[i:]); r != utf8.RuneError || size > 1 {
-				i += size
-				continue
-			}
-		}
-		dst = append(dst, s[begin:i]...)
-		dst = appendEscaped(dst, c)
-		i += size
-		begin = i
-	}
-	return append(dst, s[begin:]...)
-}
-
-func appendEscaped(dst []byte, c byte) []byte {
-	switch {
-	case c == '"' || c == '\\':
-		return append(dst, '\\', c)
-	case c == '\n':
-		return append(dst, '\\', 'n')
-	case c == '\r':
-		return append(dst, '\\', 'r')
-	case c == '\t':
-		return append(dst, '\\', 't')
-	case c >= utf8.RuneSelf:
-		return append(dst, "\uFFFD"...)
-	}
-	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 }

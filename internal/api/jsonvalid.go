@@ -1,9 +1,6 @@
 package api
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "hearth/internal/hearth/jsontext"
 
 // maxNesting is how deep arrays and objects may lie within each other, as in
 // encoding/json.
@@ -80,7 +77,7 @@ func checkElements(b []byte, i, depth int, last byte) (end int, ok bool) {
 
 func checkString(b []byte, i int) (end int, ok bool) {
 	for i++; ; {
-		i += bareRun(b[i:])
+		i += jsontext.BareRun(b[i:])
 		if i >= len(b) {
 			return i, false
 		}
@@ -159,31 +156,4 @@ func checkDigits(b []byte, i int) (end int, ok bool) {
 		i++
 	}
 	return i, i > begin
-}
-
-// bareRun is how many bytes at the beginning of b stand for themselves in JSON text,
-// whatever follows them: ASCII but for control characters, quote and backslash. It
-// looks at eight bytes at a time.
-func bareRun(b []byte) int {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x80 * ones
-	)
-	i := 0
-	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote, slash := w^'"'*ones, w^'\\'*ones
-		// The lowest high bit that is set is that of the first byte that does not stand for
-		// itself; borrowing may set wrong ones above it.
-		special := (w | (w-' '*ones)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
-		if special != 0 {
-			return i + bits.TrailingZeros64(special)/8
-		}
-	}
-	for ; i < len(b); i++ {
-		if c := b[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x80 {
-			break
-		}
-	}
-	return i
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"hearth/internal/hearth/jsontext"
 )
 
 func TestValidJSON(t *testing.T) {
@@ -39,7 +41,7 @@ func FuzzBareRun(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, from int) {
 		b = b[min(max(from, 0), len(b)):]
 		special := func(c byte) bool { return c < ' ' || c == '"' || c == '\\' || c >= 0x80 }
-		n := bareRun(b)
+		n := jsontext.BareRun(b)
 		if i := bytes.IndexFunc(b[:n], func(r rune) bool { return r >= 0x80 || special(byte(r)) }); i >= 0 || n < len(b) && !special(b[n]) {
 			t.Errorf("%d of %q", n, b)
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"hearth/internal/hearth"
+	"hearth/internal/hearth/packed"
 	"hearth/internal/invoke"
 	"hearth/internal/registry"
 )
@@ -216,6 +217,13 @@ func (m *memInvoker) Invoke(ctx context.Context, r *invoke.Request) (*hearth.Res
 	m.served[f.Name]++
 	n := m.served[f.Name]
 	m.mu.Unlock()
+	if r.HTTP.Form != 0 { // as handlers get it
+		whole := *r
+		if whole.Payload, err = packed.Whole(r.Payload, r.HTTP, r.ID); err != nil {
+			return nil, err
+		}
+		r = &whole
+	}
 	result := &hearth.Result{Instance: "i00000000000a", Seq: n, Cold: n == 1, Version: v.Number}
 	if r.WantLog {
 		result.LogTail = []byte("START RequestId: " + r.ID + " Version: $LATEST\nEND RequestId: " + r.ID + "\n")
@@ -224,7 +232,11 @@ func (m *memInvoker) Invoke(ctx context.Context, r *invoke.Request) (*hearth.Res
 	case "echo":
 		result.Payload = bytes.Clone(r.Payload)
 	case "proxy": // the event as the body of a proxy answer
-		result.Payload, _ = json.Marshal(map[string]any{"statusCode": 201, "body": string(r.Payload),
+		body := string(r.Payload)
+		if r.HTTP.Form != 0 && len(body) >= 512 { // as the shims do
+			body, result.Body = "", r.Payload
+		}
+		result.Payload, _ = json.Marshal(map[string]any{"statusCode": 201, "body": body,
 			"multiValueHeaders": map[string][]string{"Set-Cookie": {"a=1", "b=2"}}})
 	case "request":
 		result.Payload, _ = json.Marshal(map[string]any{

@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
+// patience is how long to wait for what must come.
+const patience = time.Minute
+
 // world is a server on loopback, on top of everything it needs, in memory.
 type world struct {
 	*Server
@@ -79,7 +82,7 @@ func startAs(t testing.TB, cfg Config) *world {
 }
 
 func (w *world) stop(t testing.TB) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience/2)
 	defer cancel()
 	if err := w.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
@@ -134,7 +137,7 @@ func (w *world) dial(t testing.TB) (net.Conn, *bufio.Reader) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })

@@ -11,6 +11,18 @@ import (
 // An event that was acknowledged, and that a pull does not find yet, is found long
 // before the next scan.
 func TestLookAgain(t *testing.T) {
+	for range 4 {
+		took := lookAgain(t)
+		if took < scanEvery {
+			return
+		}
+		t.Logf("it took %v: the scan may have found it", took)
+	}
+	t.Error("each time it took as long as to the next scan")
+}
+
+// lookAgain tells how long after the start the event was found.
+func lookAgain(t *testing.T) time.Duration {
 	w := newWorld(t)
 	w.functions["f"] = function("f")
 	w.open(Config{})
@@ -35,9 +47,7 @@ func TestLookAgain(t *testing.T) {
 		t.Fatalf("%d, %v, want %d", seq, err, next)
 	}
 	eventually(t, "the event is attempted", func() bool { return w.count(rec.ID) == 1 })
-	if took := time.Since(began); took >= scanEvery {
-		t.Errorf("it took %v: the scan has found it", took)
-	}
+	return time.Since(began)
 }
 
 // Events that somebody else has taken are not looked for for ever.

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 // testTime bounds every single step of a test.
-const testTime = 30 * time.Second
+const testTime = time.Minute
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), testTime)

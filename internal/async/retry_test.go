@@ -16,6 +16,16 @@ import (
 
 // TestRefusalsBackOff: throttled twice, then served; the same id each time.
 func TestRefusalsBackOff(t *testing.T) {
+	for range 4 {
+		if refusalsBackOff(t) {
+			return
+		}
+	}
+	t.Error("never was the first retry looked at before it was over")
+}
+
+// refusalsBackOff tells whether what lasts a second was looked at in time.
+func refusalsBackOff(t *testing.T) (inTime bool) {
 	w := up(t, function("f"))
 	var times []time.Time
 	w.invoke = func(context.Context, *Event) (*hearth.Result, error) {
@@ -25,13 +35,15 @@ func TestRefusalsBackOff(t *testing.T) {
 		}
 		return &hearth.Result{}, nil
 	}
+	begin := time.Now()
 	id := w.submit("f", "{}")
 	status := w.reaches(id, hearth.EventRetrying)
-	if status.NextAttempt.Sub(status.Changed) != time.Second && status.NextAttempt.Sub(status.Changed).Round(10*time.Millisecond) != time.Second ||
-		status.Error == "" || status.Attempt != 1 {
+	b, err := w.Backlog(testContext(t), "f")
+	inTime = time.Since(begin) < time.Second
+	if inTime && (status.NextAttempt.Sub(status.Changed).Round(10*time.Millisecond) != time.Second || status.Error == "" || status.Attempt != 1) {
 		t.Errorf("%+v", status)
 	}
-	if b, err := w.Backlog(testContext(t), "f"); err != nil || b.Retrying != 1 || b.Queued != 0 || b.Retries != 1 {
+	if inTime && (err != nil || b.Retrying != 1 || b.Queued != 0 || b.Retries != 1) {
 		t.Errorf("%+v, %v", b, err)
 	}
 	if status := w.reaches(id, hearth.EventSucceeded); status.Attempt != 3 {
@@ -40,6 +52,7 @@ func TestRefusalsBackOff(t *testing.T) {
 	if w.count(id) != 3 || times[1].Sub(times[0]) < time.Second || times[2].Sub(times[1]) < 2*time.Second {
 		t.Errorf("%d calls at %v", w.count(id), times)
 	}
+	return inTime
 }
 
 // TestFunctionErrorsAreBuried: with no retries left the event goes to the dead-letter
@@ -164,7 +177,8 @@ func TestRetriesAfterTheClockWentBack(t *testing.T) {
 	w.functions["f"] = function("f")
 	w.open(Config{})
 	var ids []string
-	for i := range 10 {
+	const events = 40
+	for i := range events {
 		rec := record{Event: Event{ID: fmt.Sprint("e", i), Function: "f"}, Progress: Progress{Accepted: time.Now(), Attempts: 1}}
 		if err := w.waker.put(testContext(t), &rec, time.Now().Add(time.Hour), time.Second); err != nil {
 			t.Fatal(err)
@@ -178,7 +192,7 @@ func TestRetriesAfterTheClockWentBack(t *testing.T) {
 	for _, id := range ids {
 		w.reaches(id, hearth.EventSucceeded)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > events*time.Second/2 {
 		t.Errorf("it took %v", took)
 	}
 }

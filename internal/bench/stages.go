@@ -89,7 +89,7 @@ func stageRules() []rule {
 		{stageSend, `^hearth/internal/api(/front)?\..*(\(\*conn\)\.(Write|flush|send)|(?i:flush)$)|^bufio\.\(\*Writer\)\.Flush$`},
 		{stageRead, `^hearth/internal/api(/front)?\..*\(\*conn\)\.(Read|read|fill)|^bufio\.\(\*Reader\)\.fill$`},
 		{stageParse, `^hearth/internal/api(/front)?\..*(?i:parse|header.*read|readHead|request\))`},
-		{stageEncode, `^hearth/internal/api(/front)?\..*(\(\*call\)\.(build|append)|buildEvent|appendEvent|(?i:event))`},
+		{stageEncode, `^hearth/internal/hearth/packed\.|^hearth/internal/api(/front)?\..*(\(\*call\)\.(build|pack)|(?i:event))`},
 		{stageAnswer, `^hearth/internal/api(/front)?\..*(?i:answer|response|eachMember|unquote|reply|result)`},
 		{stageRoute, `^hearth/internal/api(/front)?\.`},
 

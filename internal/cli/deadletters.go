@@ -93,11 +93,8 @@ func (a *app) dlqListCommand() *cobra.Command {
 				return err
 			}
 			path := deadLettersPath + query("function", first(args), "limit", strconv.Itoa(limit))
-			if a.json() {
-				return a.passThrough(cmd, c, path)
-			}
 			var page deadLetterPage
-			if _, err := c.call(cmd.Context(), http.MethodGet, path, nil, &page); err != nil {
+			if printed, err := a.fetch(cmd, c, path, &page); printed || err != nil {
 				return err
 			}
 			return a.printDeadLetters(page)
@@ -147,11 +144,8 @@ func (a *app) dlqShowCommand() *cobra.Command {
 				return err
 			}
 			path := deadLettersPath + "/" + url.PathEscape(args[0])
-			if a.json() {
-				return a.passThrough(cmd, c, path)
-			}
 			var l deadLetter
-			if _, err := c.call(cmd.Context(), http.MethodGet, path, nil, &l); err != nil {
+			if printed, err := a.fetch(cmd, c, path, &l); printed || err != nil {
 				return err
 			}
 			return a.printDeadLetter(&l)

@@ -253,11 +253,8 @@ triggers that listen to NATS are doing.`,
 			if err != nil {
 				return err
 			}
-			if a.json() {
-				return a.passThrough(cmd, c, "/hearth/v1/status")
-			}
 			var s hearth.Status
-			if _, err := c.call(cmd.Context(), http.MethodGet, "/hearth/v1/status", nil, &s); err != nil {
+			if printed, err := a.fetch(cmd, c, "/hearth/v1/status", &s); printed || err != nil {
 				return err
 			}
 			return a.printFields(a.statusFields(c, &s))
@@ -318,6 +315,16 @@ func instancesWords(s *hearth.Status) string {
 		return fmt.Sprintf("%d, %d of them frozen", s.Instances, s.Frozen)
 	}
 	return fmt.Sprint(s.Instances)
+}
+
+// fetch gets a resource into v. For programs it prints the platform's own JSON instead,
+// and says so.
+func (a *app) fetch(cmd *cobra.Command, c *client, path string, v any) (printed bool, err error) {
+	if a.json() {
+		return true, a.passThrough(cmd, c, path)
+	}
+	_, err = c.call(cmd.Context(), http.MethodGet, path, nil, v)
+	return false, err
 }
 
 // passThrough prints the platform's own JSON, which is the stable form.

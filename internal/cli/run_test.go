@@ -39,7 +39,7 @@ func (k *talk) Write(p []byte) (int, error) {
 func (k *talk) await(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		k.mu.Lock()
 		text := k.text.String()
@@ -104,7 +104,7 @@ func TestRun(t *testing.T) {
 		if code != ExitInterrupted {
 			t.Errorf("exit %d", code)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("does not end")
 	}
 	if _, err := os.Stat(data); data == "" || !os.IsNotExist(err) {

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,13 +32,10 @@ and messages went to the dead-letter store since the platform started.`,
 			if len(args) == 1 {
 				path += query("function", args[0])
 			}
-			if a.json() {
-				return a.passThrough(cmd, c, path)
-			}
 			var list struct {
 				Triggers []hearth.TriggerStatus `json:"triggers"`
 			}
-			if _, err := c.call(cmd.Context(), http.MethodGet, path, nil, &list); err != nil {
+			if printed, err := a.fetch(cmd, c, path, &list); printed || err != nil {
 				return err
 			}
 			return a.printTable(a.triggerTable(list.Triggers), "No triggers. Declare them in hearth.yml, see docs/reference/triggers.md")

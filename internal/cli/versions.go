@@ -119,12 +119,9 @@ leads to can be deleted: hearth delete NAME:VERSION.`,
 			if err != nil {
 				return err
 			}
-			list, err := c.versions(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if a.json() {
-				return a.passThrough(cmd, c, versionsPath(args[0]))
+			var list versionList
+			if printed, err := a.fetch(cmd, c, versionsPath(args[0]), &list); printed || err != nil {
+				return c.explainMissing(cmd.Context(), args[0], err)
 			}
 			t := screen.NewTable("version", "aliases", ">instances", ">size", "code", "description", "changed")
 			for _, v := range list.Versions {

@@ -184,7 +184,7 @@ func TestStopCutsOffWhatTakesTooLong(t *testing.T) {
 		}
 		done <- string(res.Payload)
 	}()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for p.Status().InFlight == 0 {
 		select {
 		case <-deadline:
@@ -196,7 +196,7 @@ func TestStopCutsOffWhatTakesTooLong(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("stopping took %v", took)
 	}
 	if got := <-done; !strings.Contains(got, "stopping") {

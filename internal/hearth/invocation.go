@@ -21,8 +21,8 @@ type Invocation struct {
 	WantLog bool
 	// WantStream asks for Result.Stream where the function streams its response.
 	WantStream bool
-	// HTTP: Payload is an event of payload format 2.0 that was made of an HTTP request.
-	HTTP bool
+	// HTTP says how Payload is written if it is an event made of an HTTP request.
+	HTTP HTTPEvent
 	// Started, if set, is told the instance when the invocation has got a slot there. It
 	// must not block.
 	Started func(instance string)
@@ -30,6 +30,35 @@ type Invocation struct {
 	// the function's time-out is the only limit.
 	Context context.Context
 }
+
+// HTTPEvent says how the payload of an invocation is written that was made of an HTTP
+// request: it is the event without the request's body, which lies beside it. Neither is
+// quoted or encoded on the way. The zero value is for payloads that callers have written.
+type HTTPEvent struct {
+	Form EventForm // of the payload; 0: it is no such event
+	Kind BodyKind
+	Body []byte // as it was sent
+}
+
+// EventForm is how an event made of an HTTP request is written.
+type EventForm uint8
+
+// The forms of events.
+const (
+	EventJSON   EventForm = iota + 1 // a JSON object
+	EventPacked                      // payload format 2.0 as package hearth/packed writes it
+)
+
+// BodyKind is what a request's body becomes in its event.
+type BodyKind uint8
+
+// The kinds of bodies.
+const (
+	BodyNone   BodyKind = iota // the request has none, or the event has it already
+	BodyASCII                  // text, and ASCII
+	BodyText                   // text, UTF-8
+	BodyBinary                 // base64, with isBase64Encoded
+)
 
 // Completion is told what came of an invocation, once: a Result, or an error when the
 // platform refused it. Whoever finds out calls it, so it must not block.
@@ -72,6 +101,9 @@ const (
 // {"errorType","errorMessage",…}. Only the platform's own failures are Go errors.
 type Result struct {
 	Payload []byte
+	// Body is the body of an answer to an HTTP request that came beside Payload, whose
+	// own "body" is empty then; nil if it did not.
+	Body []byte
 	// Stream has the response instead of Payload when it comes in parts. The
 	// invocation is still under way then: FunctionError, LogTail and Report are those
 	// of Stream.Result. The owner of the Result must read Stream to its end or Close

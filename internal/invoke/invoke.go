@@ -54,7 +54,7 @@ type Request struct {
 	WantLog       bool
 	// WantStream has the outcome told when a streamed response begins: see Result.Stream.
 	WantStream bool
-	HTTP       bool // Payload was made of an HTTP request (payload format 2.0)
+	HTTP       hearth.HTTPEvent // how Payload is written if it was made of an HTTP request
 	// Started, if set, is told the instance that is about to run it; it must not block.
 	Started func(instance string)
 }

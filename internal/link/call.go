@@ -1,25 +1,34 @@
 package link
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
+
+	"hearth/internal/hearth"
 )
+
+// trusted is for how much of a response memory is made because the shim says that it
+// will come, in bytes; for more of it when so much has come.
+const trusted = 1 << 20
 
 // Call is one invocation sent to an instance. The owner fills the request fields,
 // sends it, waits for Done and reads the result fields. While it is in flight it
 // belongs to the Conn.
 type Call struct {
-	// The request. Send copies what it needs.
+	// The request. It stays as it is until the owner is told that the call streams or has
+	// ended, or has cancelled it.
 	ID            string // request id, at most 255 bytes
 	Deadline      time.Time
 	ARN           string // at most 65,535 bytes, as TraceID and ClientContext
 	TraceID       string
 	ClientContext []byte // JSON, or nil
 	Payload       []byte
-	HTTP          bool // Payload is an event of payload format 2.0, made of an HTTP request
+	HTTP          hearth.HTTPEvent // how Payload is written if it was made of an HTTP request
 
 	// Owner, if set, is told what Done else delivers.
 	Owner Owner
@@ -30,6 +39,7 @@ type Call struct {
 	// fields are valid once Done has been signalled again, and Response is nil then
 	// or a failure document.
 	Response []byte
+	Body     []byte // of an HTTP answer, if it came beside Response
 	Failed   bool
 	Err      error
 	Stream   *Stream
@@ -38,12 +48,16 @@ type Call struct {
 
 	// Guarded by Conn.mu.
 	stream    uint32 // 0: not in flight
-	unsent    []byte // the rest of the payload, still to be sent
 	cancelled bool
+	// The rest of the payload and its body, still to be sent.
+	unsent, unsentBody []byte
 
 	// Touched by the reader alone.
 	begun    bool // RESULT has come
 	tooLarge bool
+	sized    bool // it told how long it is, and its body, which is behind the first head bytes of Response
+	head     int
+	size     int // of both
 }
 
 // Owner is told by the connection's reader what comes of a Call. Its methods must not
@@ -109,14 +123,37 @@ func (call *Call) check() error {
 
 // reset clears what an earlier use left.
 func (call *Call) reset() {
-	call.Response, call.Failed, call.Err, call.Stream = nil, false, nil, nil
-	call.begun, call.tooLarge, call.cancelled = false, false, false
-	call.unsent = nil
+	call.Response, call.Body, call.Failed, call.Err, call.Stream = nil, nil, false, nil, nil
+	call.begun, call.tooLarge, call.cancelled, call.sized = false, false, false, false
+	call.unsent, call.unsentBody = nil, nil
 }
 
-// metaSize is the size of INVOKE's meta.
+// sending tells whether some of the payload is still to be sent.
+func (call *Call) sending() bool { return len(call.unsent)+len(call.unsentBody) > 0 }
+
+// part takes the next part to be sent.
+func (call *Call) part() []byte {
+	from := &call.unsent
+	if len(*from) == 0 {
+		from = &call.unsentBody
+	}
+	part := (*from)[:min(chunk, len(*from))]
+	*from = (*from)[len(part):]
+	return part
+}
+
+// own copies what is still to be sent: its memory will not be the call's any more.
+func (call *Call) own() {
+	call.unsent, call.unsentBody = bytes.Clone(call.unsent), bytes.Clone(call.unsentBody)
+}
+
+// metaSize is the size of INVOKE's meta, with that of an HTTP event.
 func (call *Call) metaSize() int {
-	return 8 + 1 + len(call.ID) + 2 + len(call.ARN) + 2 + len(call.TraceID) + 2 + len(call.ClientContext)
+	size := 8 + 1 + len(call.ID) + 2 + len(call.ARN) + 2 + len(call.TraceID) + 2 + len(call.ClientContext) + 4
+	if call.HTTP.Form != 0 {
+		size += eventMeta
+	}
+	return size
 }
 
 func (call *Call) appendMeta(b []byte) []byte {
@@ -128,7 +165,25 @@ func (call *Call) appendMeta(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(call.TraceID)))
 	b = append(b, call.TraceID...)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(call.ClientContext)))
-	return append(b, call.ClientContext...)
+	b = append(b, call.ClientContext...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(call.Payload)))
+	if call.HTTP.Form == 0 {
+		return b
+	}
+	b = append(b, byte(call.HTTP.Form), byte(call.HTTP.Kind))
+	return binary.LittleEndian.AppendUint32(b, uint32(len(call.HTTP.Body)))
+}
+
+// announce takes what a RESULT says about its sizes: u32 bytes of the response and u32 of
+// its body.
+func (call *Call) announce(body []byte, most int) {
+	head, size := binary.LittleEndian.Uint32(body), binary.LittleEndian.Uint32(body[4:])
+	call.sized, call.head, call.size = true, int(head), int(head)+int(size)
+	if call.size > most {
+		call.tooLarge = true
+		return
+	}
+	call.Response = make([]byte, 0, min(call.size, trusted))
 }
 
 // take adds a part of the response. Past the bound it drops everything, so that a
@@ -143,5 +198,23 @@ func (call *Call) take(part []byte, last bool, most int) {
 		copy(call.Response, part)
 		return
 	}
+	if call.sized && len(call.Response)+len(part) > cap(call.Response) {
+		call.Response = slices.Grow(call.Response, max(call.size-len(call.Response), len(part)))
+	}
 	call.Response = append(call.Response, part...)
+}
+
+// split gives the body its own place, when all has come. It returns false if that is not
+// what was announced.
+func (call *Call) split() bool {
+	if !call.sized || call.tooLarge {
+		return true
+	}
+	if len(call.Response) != call.size {
+		return false
+	}
+	if call.head < call.size {
+		call.Response, call.Body = call.Response[:call.head:call.head], call.Response[call.head:]
+	}
+	return true
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/hearth"
 	"hearth/internal/link"
 )
 
@@ -26,7 +27,7 @@ func TestRoundTrip(t *testing.T) {
 	if !bytes.HasPrefix(got.body, want) || got.flags != 0 || got.stream == 0 {
 		t.Errorf("INVOKE %+v", got)
 	}
-	if !bytes.Equal(got.body[8:], []byte("\x05req-1\x05\x00arn:x\x06\x00Root=1\x07\x00{\"c\":2}{\"a\":1}")) {
+	if !bytes.Equal(got.body[8:], []byte("\x05req-1\x05\x00arn:x\x06\x00Root=1\x07\x00{\"c\":2}\x07\x00\x00\x00{\"a\":1}")) {
 		t.Errorf("body %q", got.body[8:])
 	}
 	if c.InFlight() != 1 {
@@ -49,7 +50,9 @@ func TestHTTPFlag(t *testing.T) {
 		want uint8
 	}{{false, 2, 0}, {true, 2, ofHTTP}, {false, 1 << 17, more}, {true, 1 << 17, ofHTTP | more}} {
 		call := newCall("r", strings.Repeat("x", test.size))
-		call.HTTP = test.http
+		if test.http {
+			call.HTTP.Form = hearth.EventJSON
+		}
 		if err := c.Send(call); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,9 @@
 package link
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // dispatch handles one frame of the shim. body is the reader's and must not be kept.
 // An error is a violation, and ends the connection.
@@ -29,6 +32,9 @@ func (c *Conn) onResult(h header, body []byte) error {
 		if call.begun {
 			return violation("second RESULT for stream %d", h.stream)
 		}
+		if h.flags&flagSized != 0 {
+			return checkSized(h, body, call)
+		}
 		return checkStreamed(h, body)
 	})
 	if err != nil {
@@ -40,7 +46,21 @@ func (c *Conn) onResult(h header, body []byte) error {
 		return c.beginStream(call, h, body, cancelled)
 	}
 	call.Failed = h.flags&flagFailed != 0
-	c.receive(call, h, body, cancelled)
+	if h.flags&flagSized != 0 {
+		call.announce(body, c.opts.MaxResponseBytes)
+		body = body[resultMeta:]
+	}
+	return c.receive(call, h, body, cancelled)
+}
+
+// checkSized holds a RESULT to the rules of one that tells the sizes of its parts.
+func checkSized(h header, body []byte, call *Call) error {
+	if h.flags&flagStreamed != 0 || len(body) < resultMeta {
+		return violation("RESULT for stream %d with flags %#02x and %d bytes: no place for the sizes of its parts", h.stream, h.flags, len(body))
+	}
+	if binary.LittleEndian.Uint32(body[4:]) > 0 && (h.flags&flagFailed != 0 || call.HTTP.Form == 0) {
+		return violation("RESULT for stream %d with a body of its own, but it is no answer to an HTTP event", h.stream)
+	}
 	return nil
 }
 
@@ -64,8 +84,7 @@ func (c *Conn) onData(h header, body []byte) error {
 	if call.Stream != nil {
 		return c.streamed(call, h, body, cancelled)
 	}
-	c.receive(call, h, body, cancelled)
-	return nil
+	return c.receive(call, h, body, cancelled)
 }
 
 // heed notes that the shim will end, before the owner of the call can learn that it is done.
@@ -85,7 +104,7 @@ func (c *Conn) claim(h header, check func(*Call) error) (call *Call, cancelled b
 		return nil, false, err
 	}
 	if h.flags&flagMore == 0 {
-		if call.unsent != nil {
+		if call.sending() {
 			return nil, false, violation("the response of stream %d ended before its payload was sent", h.stream)
 		}
 		c.table.remove(call)
@@ -94,21 +113,28 @@ func (c *Conn) claim(h header, check func(*Call) error) (call *Call, cancelled b
 }
 
 // receive adds a part of a response and, after the last one, ends the call.
-func (c *Conn) receive(call *Call, h header, part []byte, cancelled bool) {
+func (c *Conn) receive(call *Call, h header, part []byte, cancelled bool) error {
 	last := h.flags&flagMore == 0
 	if !cancelled {
 		call.take(part, last, c.opts.MaxResponseBytes)
 	}
 	if !last {
-		return
+		return nil
 	}
 	switch {
 	case cancelled:
 		call.Response, call.Err = nil, ErrCancelled
 	case call.tooLarge:
 		call.Err = ErrResponseTooLarge
+	case !call.split():
+		// It has left the table, so nobody else tells its owner.
+		err := violation("RESULT for stream %d of %d bytes, which announced %d", h.stream, len(call.Response), call.size)
+		call.Response, call.Err = nil, err
+		call.signal()
+		return err
 	}
 	call.signal()
+	return nil
 }
 
 func (c *Conn) onLog(h header, body []byte) error {

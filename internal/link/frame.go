@@ -59,8 +59,16 @@ const (
 	flagMore     = 1 << 0
 	flagFailed   = 1 << 1
 	flagStreamed = 1 << 2
-	flagLeaving  = 1 << 4
 	flagHTTP     = 1 << 3
+	flagLeaving  = 1 << 4
+	flagSized    = 1 << 5
+)
+
+// Sizes of what an HTTP event adds to INVOKE's meta, and of what a RESULT that tells its
+// sizes begins with, in bytes.
+const (
+	eventMeta  = 1 + 1 + 4
+	resultMeta = 4 + 4
 )
 
 // header is the fixed part of a frame.
@@ -97,7 +105,7 @@ func decodeHeader(b []byte) (header, error) {
 	var legal uint8
 	switch h.kind {
 	case kindResult:
-		legal = flagMore | flagFailed | flagStreamed | flagLeaving
+		legal = flagMore | flagFailed | flagStreamed | flagLeaving | flagSized
 	case kindResultData:
 		legal = flagMore | flagFailed | flagLeaving
 	case kindLog:

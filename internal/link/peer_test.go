@@ -40,7 +40,7 @@ const (
 	tInit, tInvoke, tData, tCancel, tShutdown           = 1, 2, 3, 4, 5
 	tHello, tReady, tInitError, tResult, tResData, tLog = 16, 17, 18, 19, 20, 21
 	more, failed                                        = 1, 2
-	ofHTTP                                              = 8
+	ofHTTP, bodied                                      = 8, 32
 )
 
 // frame encodes one frame, apart from the code under test.
@@ -98,7 +98,7 @@ func (p peer) write(frames ...[]byte) {
 	}
 }
 
-// payloadOf splits INVOKE's body.
+// payloadOf splits INVOKE's body, whose payload is no HTTP event.
 func payloadOf(body []byte) (id string, payload []byte) {
 	at := 8
 	id = string(body[at+1 : at+1+int(body[at])])
@@ -106,7 +106,7 @@ func payloadOf(body []byte) (id string, payload []byte) {
 	for range 3 {
 		at += 2 + int(binary.LittleEndian.Uint16(body[at:]))
 	}
-	return id, body[at:]
+	return id, body[at+4:]
 }
 
 // ready returns a Conn that is initialised, and its peer.

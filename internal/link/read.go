@@ -31,7 +31,7 @@ func (c *Conn) Ready(events loop.Events) {
 func (c *Conn) read() error {
 	buf, had := c.socket.Loop().Scratch(), len(c.part)
 	if had > 0 {
-		buf = c.part[:cap(c.part)]
+		buf = c.part[:min(had+len(buf), cap(c.part))] // as much in a turn as otherwise
 	}
 	n, err := c.socket.Read(buf[had:])
 	if errors.Is(err, loop.ErrAgain) {
@@ -71,6 +71,7 @@ func (c *Conn) frames(b []byte) (used int, err error) {
 // keep keeps the beginning of a frame, with room for all of it.
 func (c *Conn) keep(rest []byte) {
 	if len(rest) == 0 {
+		giveWide(c.part)
 		c.part = nil // an instance that says nothing costs nothing
 		return
 	}
@@ -79,11 +80,18 @@ func (c *Conn) keep(rest []byte) {
 		h, _ := decodeHeader(rest) // was legal a moment ago
 		need = max(need, headerSize+int(h.length))
 	}
-	if cap(c.part) < need {
-		c.part = make([]byte, 0, need)
+	if cap(c.part) >= need {
+		c.part = c.part[:len(rest)]
+		copy(c.part, rest) // also where rest lies within it
+		return
 	}
-	c.part = c.part[:len(rest)]
-	copy(c.part, rest) // also where rest lies within it
+	wider := takeWide()
+	if need == smallBuffer {
+		wider = make([]byte, 0, need)
+	}
+	old := c.part
+	c.part = append(wider, rest...)
+	giveWide(old)
 }
 
 // stop ends the connection from elsewhere than the reader, which it waits for.

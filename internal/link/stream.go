@@ -157,6 +157,9 @@ func (c *Conn) beginStream(call *Call, h header, body []byte, cancelled bool) er
 		ContentType: string(body[1:size]), conn: c, call: call, id: h.stream,
 		room: window, news: make(chan struct{}, 1),
 	}
+	c.mu.Lock()
+	call.own()
+	c.mu.Unlock()
 	call.streams()
 	return c.streamed(call, h, body[size:], cancelled)
 }

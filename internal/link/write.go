@@ -3,6 +3,7 @@ package link
 import (
 	"errors"
 	"runtime"
+	"sync"
 	"time"
 
 	"hearth/internal/loop"
@@ -13,13 +14,16 @@ const (
 	writeTarget = 4 * chunk
 	// keepBuffer is the largest buffer kept for the next write, in bytes.
 	keepBuffer = 64 << 10
+	// wide is the size of the buffers for frames of large payloads, in bytes: what
+	// fillLocked fills, and a frame more.
+	wide = writeTarget + 2*chunk
 	// deafGrace is how long the reader goes on after the peer has stopped taking
 	// frames: what it had sent before it died is still to be read.
 	deafGrace = time.Second
 )
 
-// Send sends a call. It does not block: what the socket does not take waits in memory,
-// at most one payload per call in flight. After an error nothing was sent and Done is
+// Send sends a call. It does not block: what the socket does not take waits where the
+// owner has it, until the call streams or ends. After an error nothing was sent and Done is
 // not signalled; the errors are ErrBusy, ErrNotReady, ErrClosed (or the
 // ProtocolError that ended the connection) and fields that are too long.
 func (c *Conn) Send(call *Call) error {
@@ -54,18 +58,21 @@ func (c *Conn) admitLocked(call *Call) error {
 func (c *Conn) appendInvokeLocked(call *Call) {
 	meta := call.metaSize()
 	first := min(len(call.Payload), max(chunk-meta, 0))
+	second := min(len(call.HTTP.Body), max(chunk-meta-first, 0))
+	call.unsent, call.unsentBody = call.Payload[first:], call.HTTP.Body[second:]
 	var flags uint8
-	if call.HTTP {
+	if call.HTTP.Form != 0 {
 		flags = flagHTTP
 	}
-	if first < len(call.Payload) {
+	if call.sending() {
 		flags |= flagMore
-		call.unsent = append([]byte(nil), call.Payload[first:]...)
 		c.large = append(c.large, call)
 	}
-	c.pending = appendHeader(c.pending, kindInvoke, flags, call.stream, meta+first)
+	c.roomLocked(headerSize + meta + first + second)
+	c.pending = appendHeader(c.pending, kindInvoke, flags, call.stream, meta+first+second)
 	c.pending = call.appendMeta(c.pending)
 	c.pending = append(c.pending, call.Payload[:first]...)
+	c.pending = append(c.pending, call.HTTP.Body[:second]...)
 }
 
 // Cancel tells the shim that nobody waits for the call any more. The call stays in
@@ -78,6 +85,7 @@ func (c *Conn) Cancel(call *Call) {
 		return
 	}
 	call.cancelled = true
+	call.own()
 	c.pending = appendHeader(c.pending, kindCancel, 0, call.stream, 0)
 	c.unlockAndFlush()
 }
@@ -166,10 +174,41 @@ func (c *Conn) next() bool {
 	}
 	spare := c.out[:0]
 	if cap(spare) > keepBuffer {
+		giveWide(spare)
 		spare = nil
 	}
 	c.out, c.pending = c.pending, spare
 	return true
+}
+
+// wides are buffers of the size wide that are not in use, for all connections.
+var wides sync.Pool
+
+// roomLocked makes room in pending for n bytes more. What is large goes into a buffer
+// that is used again: to make one each time costs more than to fill it.
+func (c *Conn) roomLocked(n int) {
+	need := len(c.pending) + n
+	if need <= max(keepBuffer, cap(c.pending)) || need > wide {
+		return
+	}
+	c.pending = append(takeWide(), c.pending...)
+}
+
+// takeWide returns an empty buffer of the size wide.
+func takeWide() []byte {
+	if b, ok := wides.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, wide)
+}
+
+// giveWide gives a buffer back that nobody looks at any more; others than wide ones are
+// left to the garbage collector.
+func giveWide(b []byte) {
+	if cap(b) == wide {
+		kept := b // what escapes is this one, for nothing else
+		wides.Put(&kept)
+	}
 }
 
 // fillLocked adds parts of large payloads to pending, a chunk of each in turn.
@@ -177,15 +216,13 @@ func (c *Conn) fillLocked() {
 	for len(c.large) > 0 && len(c.pending) < writeTarget {
 		call := c.large[0]
 		c.large = c.large[1:]
-		part := call.unsent[:min(chunk, len(call.unsent))]
-		call.unsent = call.unsent[len(part):]
+		part := call.part()
 		var flags uint8
-		if len(call.unsent) > 0 {
+		if call.sending() {
 			flags = flagMore
 			c.large = append(c.large, call)
-		} else {
-			call.unsent = nil
 		}
+		c.roomLocked(headerSize + len(part))
 		c.pending = appendHeader(c.pending, kindData, flags, call.stream, len(part))
 		c.pending = append(c.pending, part...)
 	}

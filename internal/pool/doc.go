@@ -1,5 +1,5 @@
 // Package pool decides about one worker's instances: which one serves an invocation,
-// when another is started, which are destroyed, and who gets memory.
+// when another is started, which are destroyed, and who gets memory and disk.
 //
 // It is a passive state machine. Every method takes the time, changes the state and
 // returns what the caller must now do; the pool itself starts nothing, waits for
@@ -22,7 +22,7 @@
 //
 // Whoever is told to start one calls
 //
-//	res, victims, err := pool.Reserve(group)        destroy the victims, then go on
+//	res, victims, err := pool.Reserve(group, disk)  destroy the victims, then go on
 //	    err                     group.StartAborted(now, err)
 //	inst := group.Starting(now, id, value, res)     then make the sandbox and initialise
 //	    ready                   inst.Ready(now)
@@ -31,8 +31,16 @@
 //	                            names it, or it is a victim
 //	sandbox destroyed           res.Release()
 //
-// Memory is counted from Reserve until Release, so the ledger holds what really is
-// in use, also while sandboxes are still being destroyed.
+// Room, memory and disk, is counted from Reserve until Release, so the ledger holds what
+// really is in use, also while sandboxes are still being destroyed. Of the disk the pool
+// knows only what its caller tells.
+//
+// # Too little room
+//
+// A start that is refused for lack of room fails those who wait for it, unless an
+// instance of theirs lives, or what is just starting on the node holds enough: that may
+// soon be idle. Then they stay in their queue, and the group stands in the pool's line
+// and asks again by and by, and when an instance becomes idle or goes (see Awaited).
 //
 // # Freezing
 //
@@ -51,11 +59,13 @@
 //
 // An instance never holds more leases than it has slots, and none once it is draining
 // or dead. Every queued waiter gets exactly one answer: a grant, a refusal, or its
-// own Abandon. Waiters of a version are served first come, first served. The sum of
-// reservations never exceeds the node's memory.
+// own Abandon. Waiters of a version are served first come, first served, and so are
+// groups that wait for room, except that those pass for which there is enough. The sum of
+// reservations never exceeds the node's memory, nor the disk as it was at the last of them.
 //
 // # Locks
 //
 // Acquire and Release of a warm slot take the lock of that version's group and nothing
-// else. Lock order: Pool.mu, then Group.mu, then the expiry heap's, which is a leaf.
+// else. Lock order: Pool.mu, then Group.mu, then the expiry heap's and the line's, which
+// are leaves.
 package pool

@@ -58,11 +58,12 @@ func (g *Group) look(now time.Time, exp *Expired) (gone bool) {
 		}
 		return true
 	}
-	timeout := g.pool.cfg.QueueTimeout
 	for g.queue.len > 0 && !now.Before(g.lastLocked(g.queue.head)) {
 		g.count.Refused++
-		exp.Refused = append(exp.Refused, Refusal{g.queue.pop(), hearth.Errorf(hearth.ErrCapacity,
-			"function %s is at capacity: no slot became free within %v; try again later", g.version.Function, timeout)})
+		exp.Refused = append(exp.Refused, Refusal{g.queue.pop(), g.tooLongLocked()})
+	}
+	if g.queue.len == 0 {
+		g.leaveLineLocked()
 	}
 	for range g.startLocked(now, startsAtOnce) {
 		exp.Start = append(exp.Start, g)
@@ -71,6 +72,15 @@ func (g *Group) look(now time.Time, exp *Expired) (gone bool) {
 		g.lookLocked(g.lastLocked(g.queue.head))
 	}
 	return false
+}
+
+// tooLongLocked is what those are told who have waited too long.
+func (g *Group) tooLongLocked() error {
+	if g.short != nil && g.warm+g.begun == 0 {
+		return g.short.Err
+	}
+	return hearth.Errorf(hearth.ErrCapacity, "function %s is at capacity: no slot became free within %v; try again later",
+		g.version.Function, g.pool.cfg.QueueTimeout)
 }
 
 // lastLocked is when a waiter is refused: later than usual while an instance starts that

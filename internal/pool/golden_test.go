@@ -16,8 +16,8 @@ import (
 
 // The golden files under testdata hold pictures over virtual time. Commands:
 //
-//	node memory=MB [queue=N] [wait=D] [order=queue] [freeze=D]     a new, empty node
-//	function name=F [model=concurrent] [slots=N] [memory=MB] [keepalive=D] [init=D] [fails=N] [nofreeze]
+//	node memory=MB [disk=MB] [queue=N] [wait=D] [order=queue] [freeze=D]     a new, empty node
+//	function name=F [model=concurrent] [slots=N] [memory=MB] [disk=MB] [keepalive=D] [init=D] [fails=N] [nofreeze]
 //	run until=D step=D [log]                            one line of input per row of invocations:
 //	    F at=D [n=N] [every=D] [for=D] [timeout=D]
 //	    provision F at=D n=N                            or a promise of N instances
@@ -53,6 +53,7 @@ type world struct {
 	events []event
 	seq    int
 	fns    map[string]*function
+	diskMB int
 	rows   []*row
 	log    []string
 
@@ -68,6 +69,7 @@ type event struct {
 
 type function struct {
 	*Group
+	disk  int
 	init  time.Duration
 	fails int
 	calls int
@@ -96,7 +98,7 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 	if word(t, d, "order", "stack") == "queue" {
 		cfg.Order = Queue
 	}
-	return &world{t: t, p: New(cfg), now: epoch, fns: map[string]*function{}}
+	return &world{t: t, p: New(cfg), now: epoch, fns: map[string]*function{}, diskMB: number(t, d, "disk", 0)}
 }
 
 func (w *world) function(d *datadriven.TestData) {
@@ -104,7 +106,7 @@ func (w *world) function(d *datadriven.TestData) {
 	v := version(name, hearth.Model(word(w.t, d, "model", "exclusive")), number(w.t, d, "slots", 10), number(w.t, d, "memory", 128))
 	v.Config.KeepAlive = span(w.t, d, "keepalive", hearth.DefaultKeepAlive)
 	v.Config.NoFreeze = d.HasArg("nofreeze")
-	w.fns[name] = &function{Group: w.p.Group(v), init: span(w.t, d, "init", time.Second), fails: number(w.t, d, "fails", 0)}
+	w.fns[name] = &function{Group: w.p.Group(v), disk: number(w.t, d, "disk", 0), init: span(w.t, d, "init", time.Second), fails: number(w.t, d, "fails", 0)}
 }
 
 func (w *world) at(at time.Time, do func()) {
@@ -298,13 +300,13 @@ func (w *world) serve(r *request, lease Lease) {
 }
 
 func (w *world) start(fn *function) {
-	res, victims, err := w.p.Reserve(fn.Group)
+	res, victims, err := w.p.Reserve(fn.Group, Disk{NeedMB: fn.disk, TotalMB: w.diskMB, Full: errDiskFull})
 	if err != nil {
 		w.say("%s: start refused", fn.version.Function)
 		w.carryOut(fn, nil, fn.StartAborted(w.now, err))
 		return
 	}
-	for _, v := range victims {
+	for _, v := range victims.Instances {
 		w.destroy(v)
 	}
 	inst := fn.Starting(w.now, fmt.Sprintf("%s/%d", fn.version.Function, fn.made+1), nil, res)

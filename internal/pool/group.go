@@ -40,8 +40,10 @@ type Group struct {
 	// failure is the last failed start, nil once one has succeeded.
 	failure *StartError
 	epoch   int // counts failed starts that were begun knowing all earlier ones
-	// shortUntil is when memory may be asked for again.
+	// shortUntil is when room may be asked for again; short is set while the group stands
+	// in the pool's line.
 	shortUntil time.Time
+	short      *Shortage
 	count      Counters
 	timer      timer // when to look at the queue
 }
@@ -132,6 +134,7 @@ func (g *Group) enqueueLocked(now time.Time, w *Waiter) (start bool, err error) 
 	g.queue.push(g, w)
 	g.count.Queued++
 	if g.queue.len == 1 {
+		g.leaveLineLocked() // those who stood there have gone
 		g.lookLocked(now.Add(g.pool.cfg.QueueTimeout))
 	}
 	return g.startLocked(now, 1) == 1, nil
@@ -178,9 +181,7 @@ func (g *Group) nextStartLocked() (at time.Time, wanted bool) {
 
 // notBeforeLocked is the earliest time for another start; the zero time is now.
 func (g *Group) notBeforeLocked() (at time.Time) {
-	if !g.deadLocked() {
-		at = g.shortUntil
-	}
+	at = g.shortUntil
 	if g.failure != nil && g.failure.Next.After(at) {
 		at = g.failure.Next
 	}
@@ -204,6 +205,7 @@ func (l Lease) Release(now time.Time) (next Grant, destroy bool) {
 	inst.inFlight--
 	g.inFlight--
 	inst.lastUsed = now
+	idle := false
 	switch inst.phase {
 	case warm:
 		if g.queue.len > 0 {
@@ -211,6 +213,7 @@ func (l Lease) Release(now time.Time) (next Grant, destroy bool) {
 		} else if inst.inFlight == g.slots-1 {
 			g.avail.push(inst, g.pool.cfg.Order)
 		}
+		idle = inst.inFlight == 0
 	case draining:
 		if inst.inFlight == 0 {
 			inst.phase = dead
@@ -218,6 +221,9 @@ func (l Lease) Release(now time.Time) (next Grant, destroy bool) {
 		}
 	}
 	g.mu.Unlock()
+	if idle {
+		g.pool.nudge(now)
+	}
 	return next, destroy
 }
 
@@ -238,6 +244,7 @@ func (g *Group) Drain(now time.Time) (destroy []*Instance, moved []*Waiter) {
 			destroy = append(destroy, inst)
 		}
 	}
+	g.leaveLineLocked()
 	g.lookLocked(now.Add(closedGrace))
 	return destroy, g.queue.all()
 }

@@ -24,7 +24,7 @@ func startOne(tb testing.TB, p *Pool, g *Group, now time.Time, id string) *Insta
 	if err != nil || !start || lease.Instance != nil {
 		tb.Fatalf("Acquire = %+v, %v, %v, want a start", lease, start, err)
 	}
-	res, _, err := p.Reserve(g)
+	res, _, err := p.Reserve(g, Disk{})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -80,28 +80,37 @@ func (inst *Instance) Reservation() *Reservation { return inst.res }
 func (g *Group) Starting(now time.Time, id string, value any, res *Reservation) *Instance {
 	inst := &Instance{ID: id, Value: value, group: g, res: res, started: now, lastUsed: now}
 	inst.timer.inst = inst
+	g.pool.mu.Lock()
+	defer g.pool.mu.Unlock()
+	res.inst, g.pool.unborn = inst, g.pool.unborn.minus(res.room)
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.made++
 	inst.number = g.made
 	inst.epoch = g.epoch
 	g.begun++
 	g.promiseLocked(inst)
 	g.shortUntil = time.Time{}
+	g.leaveLineLocked()
 	g.instances = append(g.instances, inst)
-	res.inst = inst
-	g.mu.Unlock()
 	return inst
 }
 
 // StartAborted tells that a start that the pool asked for will not take place, with
 // the reason, as when Reserve refused. Queued waiters stay while another instance
-// lives or starts; otherwise they fail with err.
+// lives or starts, and while they may hope for room: they do if what starts now has enough
+// of it, and from then on until their time is up. Otherwise they fail with err.
 func (g *Group) StartAborted(now time.Time, err error) Outcome {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.starting--
 	g.promise.short(now, err)
-	if g.deadLocked() {
+	var short *Shortage
+	if errors.As(err, &short) {
+		err = short.Err
+	}
+	if !g.hopeLocked(short) && g.deadLocked() {
+		g.shortUntil = time.Time{}
 		out := g.failLocked(err)
 		out.Start = g.startLocked(now, startsAtOnce) // none; arranges the next look
 		return out
@@ -113,7 +122,21 @@ func (g *Group) StartAborted(now time.Time, err error) Outcome {
 	return Outcome{}
 }
 
+// hopeLocked puts the group in the line for room if waiting makes sense, and tells whether
+// it stands there.
+func (g *Group) hopeLocked(s *Shortage) bool {
+	if s == nil || g.closed || g.queue.len == 0 {
+		g.leaveLineLocked()
+		return false
+	}
+	if s.soon || g.short != nil || g.warm+g.begun > 0 {
+		g.standLocked(s)
+	}
+	return g.short != nil
+}
+
 func (g *Group) failLocked(err error) Outcome {
+	g.leaveLineLocked()
 	g.count.Refused += uint64(g.queue.len)
 	return Outcome{Fail: g.queue.all(), Err: err}
 }

@@ -18,12 +18,22 @@ type model struct {
 	p      *Pool
 	now    time.Time
 	groups []*modelGroup
-	ledger map[*Reservation]int
-	total  int
+	ledger map[*Reservation]room
+	spares []*modelSpare // by age
+	line   []*modelGroup // that wait for room, in the order in which they were refused
+	total  room
+}
+
+type modelSpare struct {
+	*Spare
+	kind  int
+	room  room
+	taken bool
 }
 
 type modelGroup struct {
 	*Group
+	need    room
 	queue   []*modelWaiter
 	avail   []*modelInstance // the last one serves next
 	frozen  []*modelInstance // the last one is thawed next, once avail is empty
@@ -56,8 +66,8 @@ type modelWaiter struct {
 }
 
 func newModel(t *rapid.T) *model {
-	m := &model{t: t, now: epoch, ledger: map[*Reservation]int{}, total: 1000}
-	m.p = New(Config{MemoryMB: m.total, QueueLength: 5, QueueTimeout: 20 * time.Second, FreezeAfter: 15 * time.Second})
+	m := &model{t: t, now: epoch, ledger: map[*Reservation]room{}, total: room{1000, 1000}}
+	m.p = New(Config{MemoryMB: m.total.memory, QueueLength: 5, QueueTimeout: 20 * time.Second, FreezeAfter: 15 * time.Second})
 	for _, v := range []*hearth.Version{
 		version("one", hearth.Exclusive, 1, 200),
 		version("three", hearth.Concurrent, 3, 300),
@@ -66,7 +76,8 @@ func newModel(t *rapid.T) *model {
 	} {
 		v.Config.KeepAlive = time.Minute
 		v.Config.NoFreeze = v.Function == "big"
-		m.groups = append(m.groups, &modelGroup{Group: m.p.Group(v)})
+		disk := map[string]int{"one": 400, "three": 200, "big": 100, "huge": 100}[v.Function]
+		m.groups = append(m.groups, &modelGroup{Group: m.p.Group(v), need: room{v.Config.MemoryMB, disk}})
 	}
 	return m
 }
@@ -103,7 +114,9 @@ func (m *model) answered(g *modelGroup, w *Waiter) *modelWaiter {
 	if at < 0 {
 		m.t.Fatalf("a waiter of %s that was not queued was answered", g.version.Function)
 	}
-	g.queue = slices.Delete(g.queue, at, at+1)
+	if g.queue = slices.Delete(g.queue, at, at+1); len(g.queue) == 0 {
+		m.leaveLine(g)
+	}
 	return mw
 }
 
@@ -186,9 +199,13 @@ func (m *model) failed(g *modelGroup, out Outcome) {
 	for _, w := range out.Fail {
 		m.answered(g, w)
 	}
-	if g.in(warm)+g.in(starting)+g.pending == 0 && len(g.queue) > 0 {
+	if g.in(warm)+g.in(starting)+g.pending == 0 && len(g.queue) > 0 && !slices.Contains(m.line, g) {
 		m.t.Fatalf("%s: %d still wait although nothing lives", g.version.Function, len(g.queue))
 	}
+}
+
+func (m *model) leaveLine(g *modelGroup) {
+	m.line = slices.DeleteFunc(m.line, func(other *modelGroup) bool { return other == g })
 }
 
 func (m *model) retire(g *modelGroup, i *modelInstance) {
@@ -276,13 +293,19 @@ func (m *model) abandon(*rapid.T) {
 
 // check holds the pool to its promises after every step.
 func (m *model) check(*rapid.T) {
-	reserved := 0
-	for _, mb := range m.ledger {
-		reserved += mb
+	var reserved, spare room
+	for _, r := range m.ledger {
+		reserved = reserved.plus(r)
+	}
+	for _, s := range m.spares {
+		spare = spare.plus(s.room)
 	}
 	stats := m.p.Stats()
-	if stats.ReservedMB != reserved || reserved > m.total {
-		m.t.Fatalf("%d MB are reserved, want %d of at most %d", stats.ReservedMB, reserved, m.total)
+	if stats.ReservedMB != reserved.memory || stats.DiskMB != reserved.disk || reserved.memory > m.total.memory {
+		m.t.Fatalf("%d MB and %d MB of disk are reserved, want %v of at most %v", stats.ReservedMB, stats.DiskMB, reserved, m.total)
+	}
+	if free := m.p.FreeMB(); free != m.total.memory-reserved.memory-spare.memory {
+		m.t.Fatalf("%d MB are free, want %d", free, m.total.memory-reserved.memory-spare.memory)
 	}
 	var instances, leases, waiting int
 	for _, g := range m.groups {
@@ -327,8 +350,8 @@ func (m *model) checkPromise(g *modelGroup) {
 	if p := g.Provisioned(); p.Want != g.want || p.Have != g.promised() || g.promised() > g.want {
 		m.t.Fatalf("%s: the promise is %+v, want %d of %d", g.version.Function, p, g.promised(), g.want)
 	}
-	if g.lacking() <= 0 || g.closed || g.pending+g.in(starting) > 0 {
-		return
+	if g.lacking() <= 0 || g.closed || g.pending+g.in(starting) > 0 || g.in(dead) > 0 {
+		return // Refill comes when those have gone
 	}
 	if next, ok := m.p.NextExpiry(); !ok || next.After(m.now.Add(maxBackoff)) {
 		m.t.Fatalf("%s: nobody fills the promise", g.version.Function)
@@ -337,6 +360,9 @@ func (m *model) checkPromise(g *modelGroup) {
 
 // finish brings everything to its end: nothing may be left.
 func (m *model) finish() {
+	for len(m.spares) > 0 {
+		m.releaseSpare(0)
+	}
 	for _, g := range m.groups {
 		m.drainOne(g)
 		for g.pending > 0 {
@@ -355,7 +381,7 @@ func (m *model) finish() {
 	m.now = m.now.Add(2 * closedGrace)
 	m.p.Expire(m.now)
 	m.p.Expire(m.now.Add(2 * closedGrace))
-	if stats := m.p.Stats(); stats.ReservedMB != 0 || stats.Instances+stats.InFlight+stats.Waiting+stats.Starting != 0 {
+	if stats := m.p.Stats(); stats.ReservedMB+stats.DiskMB != 0 || m.p.spare != (room{}) || m.p.unborn != (room{}) || stats.Instances+stats.InFlight+stats.Waiting+stats.Starting != 0 {
 		m.t.Fatalf("left over: %+v", stats)
 	}
 	if groups := m.p.Groups(); len(groups) > 0 {
@@ -378,6 +404,10 @@ func TestAgainstModel(t *testing.T) {
 			"destroy":    m.destroy,
 			"drain":      m.drain,
 			"provision":  m.provision,
+			"spare":      m.spare,
+			"resize":     m.resize,
+			"spareGoes":  m.spareGoes,
+			"disk":       m.diskChanges,
 			"timePasses": m.timePasses,
 			"":           m.check,
 		})

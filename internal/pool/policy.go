@@ -1,9 +1,6 @@
 package pool
 
-import (
-	"cmp"
-	"time"
-)
+import "time"
 
 // Order says which of a version's idle instances serves next.
 type Order int
@@ -24,9 +21,10 @@ const (
 	// busyLook is the least time after which a busy instance is looked at again, for
 	// versions that do without a keep-alive.
 	busyLook = 100 * time.Millisecond
-	// shortRetry is the pause before a version that still has instances asks for
-	// memory again after it was refused.
+	// shortRetry is the pause before a version that waits for room asks for it again.
 	shortRetry = 250 * time.Millisecond
+	// shortLeast is the same when there may be room.
+	shortLeast = 10 * time.Millisecond
 	// startsAtOnce bounds how many starts one decision asks for. The next decision
 	// asks for more.
 	startsAtOnce = 8
@@ -53,26 +51,4 @@ func backoff(failures int) time.Duration {
 		return maxBackoff
 	}
 	return min(firstBackoff<<(failures-1), maxBackoff)
-}
-
-// evictBefore orders instances for eviction: memory that is being freed anyway first,
-// provisioned ones last, and among equals the least recently used. Ties go by age, so that equal histories end equal.
-func evictBefore(a, b candidate) int {
-	if a.dying != b.dying {
-		if a.dying {
-			return -1
-		}
-		return 1
-	}
-	if a.promised != b.promised {
-		if b.promised {
-			return -1
-		}
-		return 1
-	}
-	return cmp.Or(
-		a.lastUsed.Compare(b.lastUsed),
-		cmp.Compare(a.inst.group.number, b.inst.group.number),
-		cmp.Compare(a.inst.number, b.inst.number),
-	)
 }

@@ -36,14 +36,17 @@ const (
 type Pool struct {
 	cfg   Config
 	due   expiries
+	line  line
 	index atomic.Pointer[map[string]*Group] // by version ID; copied on write, under mu
 
-	mu         sync.Mutex // taken before any group's lock
-	made       uint64     // groups so far
-	closed     bool
-	reservedMB int
-	spareMB    int      // charged for sandboxes that wait, besides
-	past       Counters // of groups that are gone
+	mu       sync.Mutex // taken before any group's lock
+	made     uint64     // groups so far
+	closed   bool
+	reserved room
+	unborn   room     // of that, what no instance holds yet
+	spare    room     // charged for sandboxes that wait, besides
+	spares   []*Spare // by age
+	past     Counters // of groups that are gone
 }
 
 // New makes an empty pool.
@@ -191,12 +194,13 @@ type Stats struct {
 	Waiting    int
 	MemoryMB   int
 	ReservedMB int
+	DiskMB     int // that instances may need
 }
 
 // Stats sums up all groups. They are looked at one after the other.
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
-	s := Stats{Counters: p.past, MemoryMB: p.cfg.MemoryMB, ReservedMB: p.reservedMB}
+	s := Stats{Counters: p.past, MemoryMB: p.cfg.MemoryMB, ReservedMB: p.reserved.memory, DiskMB: p.reserved.disk}
 	groups := p.groupsLocked()
 	p.mu.Unlock()
 	for _, g := range groups {

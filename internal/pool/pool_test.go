@@ -49,7 +49,7 @@ func TestDrainedWaitersMoveToTheSuccessor(t *testing.T) {
 	if !w.Abandon() {
 		t.Error("could not abandon the new queue")
 	}
-	if _, _, err := p.Reserve(old); !errors.Is(err, ErrClosed) {
+	if _, _, err := p.Reserve(old, Disk{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("Reserve for a drained group: %v", err)
 	}
 }
@@ -60,7 +60,7 @@ func TestStartErrorCarriesTheDocument(t *testing.T) {
 	if _, start, _ := g.Acquire(epoch, new(Waiter)); !start {
 		t.Fatal("no start")
 	}
-	res, _, err := p.Reserve(g)
+	res, _, err := p.Reserve(g, Disk{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestLosingAStartingInstanceIsAFailedStart(t *testing.T) {
 	if _, start, _ := g.Acquire(epoch, new(Waiter)); !start {
 		t.Fatal("no start")
 	}
-	res, _, _ := p.Reserve(g)
+	res, _, _ := p.Reserve(g, Disk{})
 	out := g.Starting(epoch, "i", nil, res).Lost(epoch, hearth.EndCrashed)
 	var e *StartError
 	if len(out.Fail) != 1 || !out.Destroy || !errors.As(out.Err, &e) {
@@ -158,12 +158,12 @@ func (c *caller) carryOut(g *Group, inst *Instance, out Outcome) {
 
 func (c *caller) start(g *Group) {
 	c.running.Go(func() {
-		res, victims, err := c.p.Reserve(g)
+		res, victims, err := c.p.Reserve(g, Disk{})
 		if err != nil {
 			c.carryOut(g, nil, g.StartAborted(time.Now(), err))
 			return
 		}
-		for _, v := range victims {
+		for _, v := range victims.Instances {
 			v.Reservation().Release()
 		}
 		inst := g.Starting(time.Now(), "i", new(body), res)
@@ -289,7 +289,7 @@ func TestProlong(t *testing.T) {
 	if _, start, err := g.Acquire(epoch, &w); !start || err != nil {
 		t.Fatal(start, err)
 	}
-	res, _, err := p.Reserve(g)
+	res, _, err := p.Reserve(g, Disk{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ func (g *Group) Provision(now time.Time, instances int) (start int) {
 
 // Refill starts what the promise lacks; call it when an instance of the group has gone.
 func (g *Group) Refill(now time.Time) (start int) {
+	g.pool.nudge(now) // there is room
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.startLocked(now, startsAtOnce)

@@ -91,6 +91,22 @@ type Driver interface {
 	Close() error
 }
 
+// Roomy is a Driver whose sandboxes may need a disk for their /tmp. It promises no more of
+// it than there is: Start fails with ErrCapacity (package hearth) instead.
+type Roomy interface {
+	Driver
+	// Room tells how the disk stands for one more sandbox with a /tmp of tmpMB. It takes a
+	// system call per sandbox.
+	Room(tmpMB int) (Room, error)
+}
+
+// Room is the room of a disk for /tmp, in MiB.
+type Room struct {
+	NeedMB  int   // what one more sandbox may need; 0: it needs no disk
+	TotalMB int   // what all may need together as things stand, those that are there included
+	Full    error // what Start says when that is not enough, in words for people
+}
+
 // Sandbox is one running sandbox.
 type Sandbox interface {
 	ID() string

@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// testTime bounds every single step of a test.
-const testTime = 30 * time.Second
+// testTime bounds every step of a test, also on a disk that syncs slowly.
+const testTime = 2 * time.Minute
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), testTime)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,11 +21,17 @@ import (
 
 // blank is a sandbox in which interpreter and shim wait for a function.
 type blank struct {
-	id    string
-	kind  policy.Kind
-	sb    sandbox.Blank
-	spare *pool.Spare
-	since time.Time
+	id     string
+	kind   policy.Kind
+	spare  *pool.Spare
+	since  time.Time
+	cancel context.CancelFunc // gives up making it
+	made   chan struct{}      // closed when it waits, or has failed
+	doomed bool               // it has to make room; guarded by blanks.mu
+
+	sb      sandbox.Blank // nil if it has failed
+	gone    sync.Once
+	goneErr error
 }
 
 // blankTimeout bounds the making of a blank sandbox, until its shim has spoken.
@@ -71,20 +78,19 @@ func readAtStart(name string) bool {
 	return false
 }
 
-// newBlank makes a blank sandbox and waits until its shim has said hello.
-func (w *Worker) newBlank(ctx context.Context, p sandbox.Preparer, kind policy.Kind, spare *pool.Spare) (*blank, error) {
+// fillBlank makes the sandbox and waits until its shim has said hello.
+func (w *Worker) fillBlank(ctx context.Context, p sandbox.Preparer, b *blank) error {
 	ctx, cancel := context.WithTimeout(ctx, blankTimeout)
 	defer cancel()
-	interpreter, err := w.interpreter(kind.Language)
+	interpreter, err := w.interpreter(b.kind.Language)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	inside := w.inside("")
-	b := &blank{id: hearth.NewInstanceID(), kind: kind, spare: spare, since: time.Now()}
-	memory := max(kind.MemoryMB, hearth.MinMemoryMB)
-	b.sb, err = p.StartBlank(ctx, sandbox.Spec{
+	memory := max(b.kind.MemoryMB, hearth.MinMemoryMB)
+	sb, err := p.StartBlank(ctx, sandbox.Spec{
 		ID:       b.id,
-		Args:     shim.Command(kind.Language, interpreter, memory, inside.shim),
+		Args:     shim.Command(b.kind.Language, interpreter, memory, inside.shim),
 		Env:      pairs(blankEnvironment(inside)),
 		ShimDir:  w.cfg.ShimDir,
 		MemoryMB: memory,
@@ -92,12 +98,13 @@ func (w *Worker) newBlank(ctx context.Context, p sandbox.Preparer, kind policy.K
 		TmpMB:    hearth.DefaultTmpMB,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := awaitWord(ctx, b.sb); err != nil {
-		return nil, errors.Join(fmt.Errorf("wait for the shim: %w", err), b.destroy())
+	b.sb = sb
+	if err := awaitWord(ctx, sb); err != nil {
+		return errors.Join(fmt.Errorf("wait for the shim: %w", err), b.destroy())
 	}
-	return b, nil
+	return nil
 }
 
 // blankEnvironment is what every function's environment has at the start. The rest
@@ -164,18 +171,24 @@ func (b *blank) charge() int {
 	return used
 }
 
-// destroy removes the sandbox and gives its memory back.
+// destroy removes the sandbox, if there is one, and gives its room back. Whoever calls
+// it again waits until that is done.
 func (b *blank) destroy() error {
-	ctx, cancel := context.WithTimeout(context.Background(), destroyTimeout)
-	defer cancel()
-	b.sb.Conn().Close()
-	err := b.sb.Destroy(ctx)
-	_ = b.sb.Output().Close()
-	b.spare.Release()
-	if errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
+	b.gone.Do(func() {
+		defer b.spare.Release()
+		if b.sb == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), destroyTimeout)
+		defer cancel()
+		b.sb.Conn().Close()
+		b.goneErr = b.sb.Destroy(ctx)
+		_ = b.sb.Output().Close()
+		if errors.Is(b.goneErr, os.ErrClosed) {
+			b.goneErr = nil
+		}
+	})
+	return b.goneErr
 }
 
 // adopt makes the instance's blank sandbox, if it has one, the function's. It returns

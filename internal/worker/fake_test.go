@@ -247,7 +247,7 @@ func newWorker(t testing.TB, m *machine, edit func(*Config)) *Worker {
 		if m.running != 0 {
 			t.Errorf("%d sandboxes were not destroyed", m.running)
 		}
-		if s := w.Stats(); s.ReservedMB != 0 || s.InFlight != 0 {
+		if s := w.Stats(); s.ReservedMB+s.DiskMB != 0 || s.InFlight != 0 {
 			t.Errorf("after the end: %+v", s)
 		}
 	})

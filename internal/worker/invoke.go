@@ -224,6 +224,9 @@ func (w *Worker) releaseAt(lease pool.Lease, now time.Time) {
 	if destroy {
 		w.destroy(lease.Instance)
 	}
+	if w.pool.Awaited() {
+		w.poke() // for the room of one that is idle now
+	}
 }
 
 // apply carries out what the pool decided about an instance.

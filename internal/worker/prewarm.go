@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -54,9 +53,6 @@ type blanks struct {
 	changed bool                     // which functions are deployed
 	known   map[string]bool          // those that were, by version ID; run's alone
 	closed  bool
-	pending int        // being made or removed: there may be room when that is done
-	removed int        // so many have been
-	news    *sync.Cond // signalled when pending or removed change
 }
 
 func newBlanks(w *Worker, cfg Prewarming) *blanks {
@@ -68,7 +64,6 @@ func newBlanks(w *Worker, cfg Prewarming) *blanks {
 		waiting: map[policy.Kind][]*blank{}, sizes: map[policy.Kind]int{}, changed: true,
 		policy: policy.NewPrewarm(policy.PrewarmConfig{Floor: cfg.Floor, BudgetMB: w.cfg.MemoryMB / budgetPart}),
 	}
-	b.news = sync.NewCond(&b.mu)
 	if cfg.Floor > 0 {
 		b.driver, _ = w.cfg.Driver.(sandbox.Preparer)
 	}
@@ -101,7 +96,7 @@ func (w *Worker) Prewarmed() []hearth.PrewarmedInfo {
 	for kind, waiting := range b.waiting {
 		if n := len(waiting); n > 0 {
 			list = append(list, hearth.PrewarmedInfo{
-				Language: kind.Language, MemoryMB: kind.MemoryMB, Ready: n, UsedMB: n * b.sizes[kind],
+				Language: kind.Language, MemoryMB: kind.MemoryMB, Ready: n, UsedMB: n * b.sizeLocked(kind),
 			})
 		}
 	}
@@ -126,8 +121,6 @@ func (b *blanks) take(v *hearth.Version) *blank {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	defer b.poke()
-	b.policy.Wanted(time.Now(), kind)
 	list := b.waiting[kind]
 	for i, one := range list {
 		if !one.ended() {
@@ -138,91 +131,44 @@ func (b *blanks) take(v *hearth.Version) *blank {
 	return nil
 }
 
+// wanted tells of a cold start of v, whether or not a sandbox was there for it.
+func (b *blanks) wanted(v *hearth.Version) {
+	kind, ok := kindOf(v)
+	if b.driver == nil || !ok {
+		return
+	}
+	b.mu.Lock()
+	b.policy.Wanted(time.Now(), kind)
+	b.mu.Unlock()
+	b.poke()
+}
+
 // give takes back a sandbox that was taken in vain.
 func (b *blanks) give(one *blank) {
 	if one == nil {
 		return
 	}
 	b.mu.Lock()
-	closed := b.closed
-	if !closed {
+	wanted := !b.closed && !one.doomed
+	if wanted {
 		b.waiting[one.kind] = append(b.waiting[one.kind], one)
 	}
 	b.mu.Unlock()
-	if closed {
+	if !wanted {
 		b.remove(one)
 	}
 }
 
-// shed destroys waiting sandboxes until so many MiB are free, and waits for that.
-func (b *blanks) shed(mb int) {
-	for mb > 0 {
-		one := b.pick()
-		if one == nil {
-			return
-		}
-		mb -= one.charge()
-		b.remove(one)
-	}
-}
-
-// sacrifice makes room on a disk that is full: it destroys one sandbox that waits, and
-// has no other made soon. If none waits but one is just being made or removed, it waits
-// for that; seen is what removals said before the disk was found full. It returns false
-// when there is no more room than there was then.
-func (b *blanks) sacrifice(seen int) bool {
+// evict removes a sandbox that has to make room, whether it waits or is just being made,
+// and waits until it is gone.
+func (b *blanks) evict(one *blank) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	for {
-		if one := b.pickLocked(); one != nil {
-			b.policy.Failed(time.Now())
-			b.removeLocked(one)
-			return true
-		}
-		if b.removed != seen {
-			return true
-		}
-		if b.pending == 0 {
-			return false
-		}
-		b.news.Wait()
-	}
-}
-
-// removeLocked removes a sandbox. It unlocks meanwhile.
-func (b *blanks) removeLocked(one *blank) {
-	b.pending++
+	one.doomed = true
+	b.dropLocked(one)
 	b.mu.Unlock()
+	one.cancel()
+	<-one.made
 	b.remove(one)
-	b.mu.Lock()
-	b.pending--
-	b.removed++
-	b.news.Broadcast()
-}
-
-// removals counts the sandboxes that have been removed.
-func (b *blanks) removals() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.removed
-}
-
-// pick takes one sandbox out of those that wait, of the kind that has most; nil if none
-// does.
-func (b *blanks) pick() (one *blank) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.pickLocked()
-}
-
-func (b *blanks) pickLocked() *blank {
-	var most policy.Kind
-	for kind, list := range b.waiting {
-		if len(list) > len(b.waiting[most]) {
-			most = kind
-		}
-	}
-	return b.popLocked(most)
 }
 
 // popLocked takes out the youngest.
@@ -296,26 +242,17 @@ func (b *blanks) step(ctx context.Context) (again time.Time, idle bool) {
 	switch {
 	case plan.Stop != nil:
 		b.mu.Lock()
-		if one := b.popLocked(*plan.Stop); one != nil {
-			b.removeLocked(one)
-		}
+		one := b.popLocked(*plan.Stop)
 		b.mu.Unlock()
+		if one != nil {
+			b.remove(one)
+		}
 	case plan.Make != nil:
-		b.promise(1)
 		b.make(ctx, *plan.Make)
-		b.promise(-1)
 	default:
 		return plan.Again, true
 	}
 	return again, false
-}
-
-// promise tells those who wait for room that a sandbox is being made, or has been.
-func (b *blanks) promise(n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.pending += n
-	b.news.Broadcast()
 }
 
 func (b *blanks) putOff(busy bool) (again time.Time, wait bool) {
@@ -374,16 +311,20 @@ func (b *blanks) learn() {
 	}
 }
 
+// errNoSpare: a sandbox that nobody waits for takes no room from anybody.
+var errNoSpare = errors.New("there is not enough memory or disk free for another")
+
 // make adds one sandbox.
 func (b *blanks) make(ctx context.Context, kind policy.Kind) {
-	b.mu.Lock()
-	mb := b.sizeLocked(kind)
-	b.mu.Unlock()
-	one, err := b.one(ctx, kind, mb)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	one := &blank{id: hearth.NewInstanceID(), kind: kind, since: time.Now(), cancel: cancel, made: make(chan struct{})}
+	defer close(one.made)
+	err := b.begin(ctx, one)
 	switch {
 	case errors.Is(err, sandbox.ErrNoBlanks):
 		b.w.cfg.Log.Info("no sandboxes are prewarmed", "why", err)
-	case hearth.CodeOf(err) == hearth.ErrCapacity: // the disk has no room for another /tmp
+	case errors.Is(err, errNoSpare) || hearth.CodeOf(err) == hearth.ErrCapacity:
 		b.w.cfg.Log.Debug("no more sandboxes are prewarmed", "why", err)
 	case err != nil && ctx.Err() == nil:
 		b.w.cfg.Log.Warn("a sandbox could not be prewarmed", "language", kind.Language, "err", err)
@@ -394,20 +335,31 @@ func (b *blanks) make(ctx context.Context, kind policy.Kind) {
 		b.policy.Failed(time.Now())
 		return
 	}
+	if one.doomed {
+		return // who wants its room removes it
+	}
 	b.waiting[kind] = append(b.waiting[kind], one)
 	b.w.cfg.Log.Debug("sandbox prewarmed", "sandbox", one.id, "language", kind.Language, "took", time.Since(one.since))
 }
 
-func (b *blanks) one(ctx context.Context, kind policy.Kind, mb int) (*blank, error) {
-	spare, ok := b.w.pool.Spare(mb)
-	if !ok {
-		return nil, fmt.Errorf("%d MB are not free", mb)
-	}
-	one, err := b.w.newBlank(ctx, b.driver, kind, spare)
+// begin reserves room for a sandbox and makes it.
+func (b *blanks) begin(ctx context.Context, one *blank) error {
+	disk, err := b.w.disk(hearth.DefaultTmpMB)
 	if err != nil {
-		spare.Release()
+		return err
 	}
-	return one, err
+	b.mu.Lock()
+	mb := b.sizeLocked(one.kind)
+	b.mu.Unlock()
+	var ok bool
+	if one.spare, ok = b.w.pool.Spare(mb, disk, one.kind, one); !ok {
+		return errNoSpare
+	}
+	err = b.w.fillBlank(ctx, b.driver, one)
+	if err != nil {
+		one.spare.Release()
+	}
+	return err
 }
 
 // measure charges every sandbox that waits for what it uses, and removes those that
@@ -442,6 +394,10 @@ func (b *blanks) all() []*blank {
 func (b *blanks) drop(one *blank) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.dropLocked(one)
+}
+
+func (b *blanks) dropLocked(one *blank) bool {
 	i := slices.Index(b.waiting[one.kind], one)
 	if i >= 0 {
 		b.waiting[one.kind] = slices.Delete(slices.Clone(b.waiting[one.kind]), i, i+1)

@@ -98,7 +98,7 @@ func TestPrewarmedSandboxServes(t *testing.T) {
 		t.Errorf("%d MB are reserved, want those of the function", s.ReservedMB)
 	}
 	await(t, "two wait for what is in use", func() bool { return w.ready() == 2 })
-	if list := w.Prewarmed(); len(list) != 1 || list[0].Language != hearth.LangNode || list[0].MemoryMB != 256 {
+	if list := w.Prewarmed(); len(list) != 1 || list[0].Language != hearth.LangNode || list[0].MemoryMB != 256 || list[0].UsedMB < list[0].Ready {
 		t.Errorf("%+v", list)
 	}
 }
@@ -182,76 +182,6 @@ func TestDeploymentIsExpected(t *testing.T) {
 	mu.Unlock()
 	w.Redeployed()
 	await(t, "five wait", func() bool { return w.ready() >= 5 })
-}
-
-// fullDisk has room for so many sandboxes.
-type fullDisk struct {
-	*preparer
-	room int
-}
-
-func (d *fullDisk) full() error {
-	d.machine.mu.Lock()
-	defer d.machine.mu.Unlock()
-	if d.running >= d.room {
-		return hearth.Errorf(hearth.ErrCapacity, "the disk is full")
-	}
-	return nil
-}
-
-func (d *fullDisk) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
-	if err := d.full(); err != nil {
-		return nil, err
-	}
-	return d.preparer.Start(ctx, spec)
-}
-
-func (d *fullDisk) StartBlank(ctx context.Context, spec sandbox.Spec) (sandbox.Blank, error) {
-	if err := d.full(); err != nil {
-		return nil, err
-	}
-	return d.preparer.StartBlank(ctx, spec)
-}
-
-// TestPrewarmedLeavesTheDiskToMany: functions that start at once find room where
-// sandboxes wait, are being made, or are just being removed for another of them.
-func TestPrewarmedLeavesTheDiskToMany(t *testing.T) {
-	for range 20 {
-		p := &preparer{machine: &machine{script: echo}}
-		v := version("f", hearth.Exclusive, nil)
-		w := prewarming(t, p, func(c *Config) { c.Driver = &fullDisk{p, 2} }, v)
-		await(t, "one waits", func() bool { return w.ready() >= 1 })
-		var calls sync.WaitGroup
-		for _, name := range []string{"a", "b"} {
-			// Not for a sandbox that waits: NODE_OPTIONS is read at the start.
-			own := version(name, hearth.Exclusive, func(c *hearth.Config) { c.Env = map[string]string{"NODE_OPTIONS": "-r x"} })
-			calls.Go(func() {
-				if _, err := w.call(own); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		calls.Wait()
-	}
-}
-
-// TestPrewarmedLeavesTheDisk: where there is no room for another /tmp, as many that wait
-// go as are in the way, and no other is made.
-func TestPrewarmedLeavesTheDisk(t *testing.T) {
-	p := &preparer{machine: &machine{script: echo}}
-	v := version("f", hearth.Exclusive, nil)
-	w := prewarming(t, p, func(c *Config) { c.Driver = &fullDisk{p, 3} }, v)
-	if _, err := w.call(v); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "two wait", func() bool { return w.ready() == 2 })
-	other := version("other", hearth.Exclusive, func(c *hearth.Config) { c.MemoryMB = 128 })
-	if res, err := w.call(other); err != nil || string(res.Payload) != `"ok"` {
-		t.Fatalf("%+v, %v", res, err)
-	}
-	if n := w.ready(); n != 1 {
-		t.Errorf("%d wait, want the one that was not in the way", n)
-	}
 }
 
 // TestKinds: functions whose environment an interpreter reads at its start need one of

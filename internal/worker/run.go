@@ -24,7 +24,7 @@ func (c *call) run(lease pool.Lease, began time.Time) {
 		c.patience.end()
 	}
 	c.inst, c.lease, c.began, c.own = inst, lease, began, *inv
-	c.own.Payload = nil
+	c.own.Payload, c.own.HTTP.Body = nil, nil
 	timeout := inv.Version.Config.Timeout
 	left := timeout
 	if lease.Seq == 1 {
@@ -93,7 +93,7 @@ func (c *call) CallEnded(lc *link.Call) {
 		return // its time was up, and the timer may be cancelling lc at this moment
 	}
 	err := lc.Err
-	c.result.Payload = lc.Response
+	c.result.Payload, c.result.Body = lc.Response, lc.Body
 	if lc.Failed {
 		c.result.FunctionError = hearth.Unhandled
 	}

@@ -23,17 +23,17 @@ func (w *Worker) start(g *pool.Group) {
 func (w *Worker) live(g *pool.Group) {
 	watch := startWatch()
 	leave := w.gates.enter(g)
-	blank := w.blanks.take(g.Version())
-	res, err := w.reserve(g, blank)
+	res, blank, err := w.reserve(g, w.blanks.take(g.Version()))
 	if err != nil {
 		w.blanks.give(blank)
 		leave()
 		w.aborted(g, err)
 		return
 	}
+	w.blanks.wanted(g.Version())
 	inst := newInstance(g.Version(), blank)
 	inst.watch = watch
-	inst.watch.lap("memory")
+	inst.watch.lap("memory") // and disk
 	inst.log = w.cfg.Logs.Open(inst.version.Function, inst.id)
 	inst.pooled = g.Starting(time.Now(), inst.id, inst, res)
 	w.emit(inst, "instance.starting", "", "")
@@ -88,39 +88,6 @@ func (gs *gates) enter(g *pool.Group) (leave func()) {
 			delete(gs.open, g)
 		}
 	}
-}
-
-// reserve holds the memory for one more instance, and waits until the instances that
-// had to make room are gone. A blank sandbox that becomes the instance brings the memory
-// that it has.
-func (w *Worker) reserve(g *pool.Group, blank *blank) (*pool.Reservation, error) {
-	// Who resolved a name just before an update may have made a group that the update
-	// did not see.
-	if v := g.Version(); w.cfg.InUse != nil && !w.cfg.InUse(v) {
-		destroy, moved := g.Drain(time.Now())
-		w.ended(destroy, moved, errMoved)
-	}
-	res, victims, err := w.claim(g, blank)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range victims {
-		w.destroy(v)
-	}
-	for _, v := range victims {
-		<-v.Value.(*instance).gone
-	}
-	return res, nil
-}
-
-// claim takes the memory from the sandboxes that wait before it takes any from instances.
-func (w *Worker) claim(g *pool.Group, blank *blank) (*pool.Reservation, []*pool.Instance, error) {
-	if blank == nil {
-		w.blanks.shed(w.pool.Crowded(g, nil))
-		return w.pool.Reserve(g)
-	}
-	w.blanks.shed(w.pool.Crowded(g, blank.spare))
-	return w.pool.ReserveOver(g, blank.spare)
 }
 
 // aborted tells the pool that a start did not take place.
@@ -246,8 +213,8 @@ func (w *Worker) makeSandbox(ctx context.Context, inst *instance) error {
 	return nil
 }
 
-// newSandbox makes a sandbox from nothing. If there is no room for it on the disk, those
-// that wait for functions go, one after the other, until there is.
+// newSandbox makes a sandbox from nothing. If others have filled the disk since its room
+// was reserved, room is made once more.
 func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, interpreter, codeDir string) (sandbox.Sandbox, error) {
 	w.starts <- struct{}{} // making a sandbox keeps processors busy
 	defer func() { <-w.starts }()
@@ -263,18 +230,15 @@ func (w *Worker) newSandbox(ctx context.Context, inst *instance, language, inter
 		CPUs:     float64(v.Config.MemoryMB) / hearth.MBPerCPU,
 		TmpMB:    v.Config.TmpMB,
 	}
-	for {
-		seen := w.blanks.removals()
-		sb, err := w.cfg.Driver.Start(ctx, spec)
-		if hearth.CodeOf(err) == hearth.ErrCapacity && w.blanks.sacrifice(seen) {
-			continue
-		}
-		if err == nil {
-			inst.watch.lap("sandbox")
-			w.letStart(ctx, sb)
-		}
-		return sb, err
+	sb, err := w.cfg.Driver.Start(ctx, spec)
+	for hearth.CodeOf(err) == hearth.ErrCapacity && w.refit(inst) {
+		sb, err = w.cfg.Driver.Start(ctx, spec)
 	}
+	if err == nil {
+		inst.watch.lap("sandbox")
+		w.letStart(ctx, sb)
+	}
+	return sb, err
 }
 
 // startsAlone is how long the start of an interpreter keeps others from starting, at

@@ -67,7 +67,7 @@ func handle(ctx context.Context, e event) (any, error) {
 		go func() {
 			io.WriteString(w, "first")
 			time.Sleep(time.Duration(max(e.Wait, 1500)) * time.Millisecond)
-			io.WriteString(w, "second")
+			fmt.Fprintf(w, "second %d", time.Now().UnixMilli())
 			w.Close()
 		}()
 		return stream(r), nil

@@ -15,6 +15,10 @@ import (
 const (
 	// keepBuffer is the largest buffer that an idle connection keeps, in bytes.
 	keepBuffer = 16 << 10
+	// directBytes is from how much room on a body is read to where it belongs, in bytes.
+	directBytes = 8 << 10
+	// trust is for how many times of what has come of a request there may be room.
+	trust = 16
 	// readAhead bounds what is read beyond the request being served, in bytes.
 	readAhead = 64 << 10
 )
@@ -124,6 +128,11 @@ func (c *conn) Ready(events loop.Events) {
 // read reads once and serves what is whole.
 func (c *conn) read() {
 	scratch := c.socket.Loop().Scratch()
+	free := c.in[len(c.in):cap(c.in)]
+	direct := c.taken && len(free) >= directBytes // next has made room for the body
+	if direct {
+		scratch = free[:min(len(free), len(scratch))]
+	}
 	n, err := c.socket.Read(scratch)
 	switch {
 	case errors.Is(err, loop.ErrAgain):
@@ -140,8 +149,12 @@ func (c *conn) read() {
 		c.close()
 		return
 	}
-	c.room(n)
-	c.in = append(c.in, scratch[:n]...)
+	if direct {
+		c.in = c.in[:len(c.in)+n]
+	} else {
+		c.room(n)
+		c.in = append(c.in, scratch[:n]...)
+	}
 	if !c.busy {
 		c.pump()
 	} else if len(c.in)-c.at-c.size > readAhead {
@@ -233,9 +246,28 @@ func (c *conn) next() bool {
 	}
 	c.taken = !whole
 	if !whole {
+		c.widen(size)
 		c.wait(body, c.front.cfg.BodyTimeout)
 	}
 	return whole
+}
+
+// widen makes room for a request of that size, which has not come whole; for one that has
+// only begun to come, not for all of it: a client who says much and sends nothing must not
+// cost much.
+func (c *conn) widen(size int) {
+	b := c.in[c.at:]
+	if size = min(size, trust*len(b)); cap(c.in)-c.at >= size || len(b) < directBytes {
+		return
+	}
+	if cap(c.in) >= size {
+		c.in = c.in[:copy(c.in[:cap(c.in)], b)]
+	} else {
+		old := c.in
+		c.in = append(takeWide(size), b...)
+		giveWide(old)
+	}
+	c.at = 0
 }
 
 // rest is what a connection does between two requests.
@@ -246,6 +278,7 @@ func (c *conn) rest() {
 	}
 	c.at, c.in = 0, c.in[:0]
 	if cap(c.in) > keepBuffer {
+		giveWide(c.in)
 		c.in = nil
 	}
 	if c.large { // the handler's memory may hold on to both sides of it

@@ -15,7 +15,7 @@ import (
 	"hearth/internal/loop/looptest"
 )
 
-const testPatience = 10 * time.Second
+const testPatience = time.Minute
 
 // held is a Handler whose exchanges are answered by the test.
 type held struct{ begun chan *Exchange }

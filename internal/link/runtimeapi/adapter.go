@@ -133,7 +133,7 @@ var errRule = errors.New("a frame out of place")
 func (a *adapter) handle(f frame, partial map[uint32]*invocation) error {
 	switch f.kind {
 	case kindInvoke:
-		r, payload, err := parseInvoke(f.body)
+		r, payload, err := parseInvoke(f.body, f.flags)
 		if err != nil {
 			return err
 		}
@@ -175,10 +175,15 @@ func (a *adapter) handle(f frame, partial map[uint32]*invocation) error {
 	default:
 		return errRule
 	}
-	if f.flags&flagMore == 0 {
-		a.offer(partial[f.stream])
-		delete(partial, f.stream)
+	if f.flags&flagMore != 0 {
+		return nil
 	}
+	inv := partial[f.stream]
+	delete(partial, f.stream)
+	if err := inv.complete(); err != nil {
+		return err
+	}
+	a.offer(inv)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package runtimeapi
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,13 +34,15 @@ const (
 	flagMore     = 1
 	flagFailed   = 2
 	flagStreamed = 4
+	flagHTTP     = 8
 	flagLeaving  = 16
 
 	headerSize = 12
 	maxFrame   = 256 << 10
 	chunk      = 64 << 10
 	window     = 256 << 10
-	maxDoc     = 200 << 10 // bytes of a failure document in one frame
+	maxDoc     = 200 << 10                  // bytes of a failure document in one frame
+	maxPayload = 2 * hearth.MaxPayloadBytes // with the body of an HTTP event
 )
 
 // frame is one frame from the host. body is valid until the next read.
@@ -117,6 +120,8 @@ func (h *host) hello(pid int) {
 
 // request is INVOKE's meta.
 type request struct {
+	http     hearth.HTTPEvent // without its body
+	size     int              // bytes of the payload, before that body
 	deadline time.Time
 	id       string
 	arn      string
@@ -134,8 +139,9 @@ func (r *request) traceID() string {
 	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", uint32(r.deadline.Unix()), id[:24], id[16:])
 }
 
-// parseInvoke splits the body of INVOKE. The payload is a copy.
-func parseInvoke(body []byte) (r request, payload []byte, err error) {
+// parseInvoke splits the body of INVOKE. The payload, with the body of an HTTP event
+// behind it, is a copy.
+func parseInvoke(body []byte, flags byte) (r request, payload []byte, err error) {
 	if len(body) < 8+1 {
 		return r, nil, fmt.Errorf("INVOKE of %d bytes", len(body))
 	}
@@ -143,7 +149,7 @@ func parseInvoke(body []byte) (r request, payload []byte, err error) {
 	rest := body[8:]
 	field := func(size int, prefix int) string {
 		if err != nil || len(rest) < prefix+size {
-			err = fmt.Errorf("INVOKE ends within its meta")
+			err = errMeta
 			return ""
 		}
 		text := string(rest[prefix : prefix+size])
@@ -152,18 +158,34 @@ func parseInvoke(body []byte) (r request, payload []byte, err error) {
 	}
 	long := func() string {
 		if len(rest) < 2 {
-			err = fmt.Errorf("INVOKE ends within its meta")
+			err = errMeta
 			return ""
 		}
 		return field(int(binary.LittleEndian.Uint16(rest)), 2)
 	}
 	r.id = field(int(rest[0]), 1)
 	r.arn, r.trace, r.client = long(), long(), long()
-	if err != nil {
-		return request{}, nil, err
+	sizes, extra := 4, 0
+	if flags&flagHTTP != 0 {
+		sizes = 4 + 6
 	}
-	return r, append([]byte(nil), rest...), nil
+	if err != nil || len(rest) < sizes {
+		return request{}, nil, errMeta
+	}
+	r.size = int(binary.LittleEndian.Uint32(rest))
+	if flags&flagHTTP != 0 {
+		r.http.Form, r.http.Kind = hearth.EventForm(rest[4]), hearth.BodyKind(rest[5])
+		extra = int(binary.LittleEndian.Uint32(rest[6:]))
+	}
+	rest = rest[sizes:]
+	if r.size+extra > maxPayload || len(rest) > r.size+extra {
+		return request{}, nil, fmt.Errorf("INVOKE of %d and %d bytes", r.size, extra)
+	}
+	return r, append(make([]byte, 0, r.size+extra), rest...), nil
 }
+
+// errMeta: INVOKE is too short for what it says.
+var errMeta = errors.New("INVOKE ends within its meta")
 
 // encode is the JSON of a failure document.
 func encode(doc hearth.FailureDoc) []byte {

@@ -10,11 +10,12 @@ import (
 
 // FuzzParseInvoke: whatever comes is refused or split into fields that make it up again.
 func FuzzParseInvoke(f *testing.F) {
-	f.Add([]byte("12345678\x02id\x01\x00a\x00\x00\x00\x00payload"))
-	f.Add([]byte("12345678\xff"))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, body []byte) {
-		r, payload, err := parseInvoke(body)
+	f.Add([]byte("12345678\x02id\x01\x00a\x00\x00\x00\x00\x07\x00\x00\x00payload"), byte(0))
+	f.Add([]byte("12345678\x02id\x01\x00a\x00\x00\x00\x00\x07\x00\x00\x00\x01\x03\x04\x00\x00\x00payloadbody"), byte(flagHTTP))
+	f.Add([]byte("12345678\xff"), byte(0))
+	f.Add([]byte{}, byte(flagHTTP))
+	f.Fuzz(func(t *testing.T, body []byte, flags byte) {
+		r, payload, err := parseInvoke(body, flags)
 		if err != nil {
 			return
 		}
@@ -24,9 +25,17 @@ func FuzzParseInvoke(f *testing.F) {
 			again = binary.LittleEndian.AppendUint16(again, uint16(len(field)))
 			again = append(again, field...)
 		}
+		again = binary.LittleEndian.AppendUint32(again, uint32(r.size))
+		if flags&flagHTTP != 0 {
+			again = append(again, byte(r.http.Form), byte(r.http.Kind))
+			again = append(again, body[len(again):len(again)+4]...)
+		}
 		if again = append(again, payload...); string(again) != string(body) {
 			t.Fatalf("%q became %q", body, again)
 		}
+		inv := newInvocation(1, r)
+		inv.payload = payload
+		_ = inv.complete() // an error, at worst
 	})
 }
 

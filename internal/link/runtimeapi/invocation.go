@@ -3,6 +3,8 @@ package runtimeapi
 import (
 	"slices"
 	"sync"
+
+	"hearth/internal/hearth/packed"
 )
 
 // invocation is one that the host has sent.
@@ -23,6 +25,21 @@ type invocation struct {
 func newInvocation(stream uint32, r request) *invocation {
 	return &invocation{request: r, stream: stream, credit: window,
 		cancelled: make(chan struct{}), room: make(chan struct{}, 1)}
+}
+
+// complete makes the payload what the runtime gets, when all of it has come.
+func (inv *invocation) complete() error {
+	if inv.http.Form == 0 {
+		return nil
+	}
+	if len(inv.payload) < inv.size {
+		return errMeta
+	}
+	event := inv.http
+	event.Body = inv.payload[inv.size:]
+	var err error
+	inv.payload, err = packed.Whole(inv.payload[:inv.size], event, inv.id)
+	return err
 }
 
 // table knows who has which invocation. The host sends no more at once than there are

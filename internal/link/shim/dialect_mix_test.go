@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"hearth/internal/hearth"
 	"hearth/internal/link"
 	"hearth/internal/link/shim"
 	"hearth/internal/link/shim/shimtest"
@@ -80,7 +81,7 @@ func (m mixer) start(t *testing.T, slots int) *shimtest.Instance {
 
 func (m mixer) begin(t *testing.T, in *shimtest.Instance, name string) func() shimtest.Result {
 	call := link.NewCall()
-	call.ID, call.HTTP, call.Payload = "id-"+name, true, []byte(post("/", typeJSON, fmt.Sprintf(`{"name":%q}`, name)).event(t))
+	call.ID, call.HTTP.Form, call.Payload = "id-"+name, hearth.EventJSON, []byte(post("/", typeJSON, fmt.Sprintf(`{"name":%q}`, name)).event(t))
 	return in.Begin(t, call)
 }
 
@@ -126,7 +127,7 @@ func TestDialectsExitAndCancel(t *testing.T) {
 			t.Run(fmt.Sprintf("%v/%d", m, slots), func(t *testing.T) {
 				in := m.start(t, slots)
 				call := link.NewCall()
-				call.ID, call.HTTP, call.Payload = "late", true, []byte(post("/", typeJSON, `{"name":"late"}`).event(t))
+				call.ID, call.HTTP.Form, call.Payload = "late", hearth.EventJSON, []byte(post("/", typeJSON, `{"name":"late"}`).event(t))
 				await := in.Begin(t, call)
 				in.Conn.Cancel(call)
 				if got := await(); got.Err != link.ErrCancelled {
@@ -171,7 +172,7 @@ def slow():
 		t.Run(m.String(), func(t *testing.T) {
 			in := m.start(t, 2)
 			call := link.NewCall()
-			call.ID, call.HTTP, call.Payload = "slow", true, []byte(get("/").event(t))
+			call.ID, call.HTTP.Form, call.Payload = "slow", hearth.EventJSON, []byte(get("/").event(t))
 			if await := in.Begin(t, call); await().Err != nil || call.Stream == nil {
 				t.Fatalf("no stream began: %v", await())
 			}

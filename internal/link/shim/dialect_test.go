@@ -98,7 +98,7 @@ func callHTTP(t *testing.T, in *shimtest.Instance, id string, r request) shimtes
 		t.Fatalf("init: %v", in.InitErr)
 	}
 	call := link.NewCall()
-	call.ID, call.Payload, call.HTTP = id, []byte(r.event(t)), true
+	call.ID, call.Payload, call.HTTP.Form = id, []byte(r.event(t)), hearth.EventJSON
 	got := in.Begin(t, call)()
 	if call.Stream == nil {
 		return got

@@ -32,7 +32,7 @@ func await(t *testing.T, w *Watcher) sandbox.Exit {
 	select {
 	case <-w.Done():
 		return w.Exit()
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the process has not ended")
 		panic("unreachable")
 	}

@@ -206,7 +206,7 @@ func (s *suite) runsProbe(proc string) bool {
 func (s *suite) mustSettle(t *testing.T, dir string, before counts) {
 	t.Helper()
 	var now counts
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		now = s.count(t, dir)
 		if now.descriptors <= before.descriptors && now.goroutines <= before.goroutines && len(now.left) <= len(before.left) {
 			return
@@ -223,7 +223,7 @@ func (s *suite) mustSettle(t *testing.T, dir string, before counts) {
 func (s *suite) mustBeClean(t *testing.T, dir string) {
 	t.Helper()
 	var left []string
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		left = left[:0]
 		for _, l := range s.left(t, dir) {
 			if !strings.HasPrefix(l, "file ") || strings.Contains(l, "/i0") {
@@ -241,7 +241,7 @@ func (s *suite) mustBeClean(t *testing.T, dir string) {
 func (s *suite) mustHaveNoProcesses(t *testing.T, dir string) {
 	t.Helper()
 	var left []string
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if left = s.processes(t, dir); len(left) == 0 {
 			return
 		}

@@ -45,7 +45,7 @@ func networkForbidden(t *testing.T, s *suite) {
 // mustGreet makes sure that an address answers on the host.
 func mustGreet(t *testing.T, address string) {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		t.Fatalf("the harness's own listener: %v", err)
 	}

@@ -174,23 +174,37 @@ func cpuShare(t *testing.T, s *suite) {
 	d := s.promises(t, func(i sandbox.Isolation) bool { return i.CPU })
 	share := func(cpus float64) *inside { return s.start(t, d, func(sp *sandbox.Spec) { sp.CPUs = cpus }) }
 	small, large := share(0.1), share(1)
+	const tries = 3
+	for n := 1; ; n++ {
+		little, much := burnBeside(t, small, large)
+		if much >= 2*little {
+			return
+		}
+		t.Logf("a tenth of the share got %d ms, the whole %d ms", little, much)
+		if n == tries { // others on the machine may disturb one of them, not each
+			t.Fatal("the larger share never got twice as much")
+		}
+	}
+}
+
+// burnBeside lets two want every processor at once, and tells what each got, in
+// milliseconds.
+func burnBeside(t *testing.T, small, large *inside) (little, much int64) {
+	t.Helper()
 	threads := strconv.Itoa(2 * runtime.NumCPU())
 	for _, in := range []*inside{small, large} {
 		if err := in.send("burn", "2500", threads); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var got [2]int64
-	for i, in := range []*inside{small, large} {
+	for in, got := range map[*inside]*int64{small: &little, large: &much} {
 		r, err := in.receive()
 		if err != nil {
 			t.Fatal(err)
 		}
-		got[i] = r.N
+		*got = r.N
 	}
-	if got[1] < 2*got[0] {
-		t.Errorf("a tenth of the share got %d ms, the whole %d ms", got[0], got[1])
-	}
+	return little, much
 }
 
 func environment(t *testing.T, s *suite) {

@@ -67,7 +67,7 @@ const (
 	neighbour  = "172.16.6.2"
 	metadata   = "169.254.169.254"
 	upMTU      = 1400
-	patience   = 10 * time.Second       // for what must happen
+	patience   = time.Minute            // for what must happen
 	impatience = 250 * time.Millisecond // for what must not
 	testCIDR   = "100.96.0.0/24"
 	testName   = "test"

@@ -37,7 +37,7 @@ type Driver struct {
 	boxes  map[string]*box // started or starting, not yet destroyed
 }
 
-var _ sandbox.Driver = (*Driver)(nil)
+var _ sandbox.Roomy = (*Driver)(nil)
 
 // New makes a driver. It needs root, changes nothing outside StateDir, RunDir and
 // its own cgroup, and takes some 10 ms. The error tells what the machine lacks and

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hearth/internal/hearth"
+	"hearth/internal/sandbox"
 	"hearth/internal/sandbox/scratch"
 )
 
@@ -31,6 +32,12 @@ func (d *Driver) makeTmp(ctx context.Context, id string, mb, uid, gid int) (*scr
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// Room tells how the disk stands for one more /tmp: see sandbox.Roomy.
+func (d *Driver) Room(tmpMB int) (room sandbox.Room, err error) {
+	room.NeedMB, room.TotalMB, room.Full, err = d.scratch.Room(tmpMB)
+	return room, err
 }
 
 // leaver returns a sandbox that has ended or is being destroyed, or nil.

@@ -169,7 +169,7 @@ func TestSearchPassesOverShims(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := search{path: []string{shims, "relative/bin", ""}, home: home}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if found := s.run(ctx); len(found) != 0 {
 		t.Fatalf("found %v", found)

@@ -50,41 +50,59 @@ type claim struct {
 func (d *disk) claim(size int64) (*claim, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	total, free, err := space(d.dir)
+	u, err := d.usageLocked()
 	if err != nil {
 		return nil, err
 	}
-	promised, err := d.promisedLocked()
-	if err != nil {
-		return nil, err
-	}
-	reserve := reserveOf(total)
-	if size > free-promised-reserve {
-		return nil, hearth.Errorf(hearth.ErrCapacity,
-			"no room for a temporary directory: it needs %d MB of the disk of %s, which has %d MB free; of these %d MB are promised to other instances and %d MB are kept for the host; "+
-				"free some space, give functions less ephemeral storage (512 MB is the least), or keep Hearth's data on a larger disk (hearth up --data)",
-			upMB(size), d.dir, free/mib, upMB(promised), reserve/mib)
+	if size > u.free-u.promised-u.reserve {
+		return nil, u.full(d.dir, size)
 	}
 	c := &claim{disk: d, size: size}
 	d.claims[c] = struct{}{}
 	return c, nil
 }
 
-// promisedLocked is what the volumes may still take.
-func (d *disk) promisedLocked() (int64, error) {
-	var sum int64
+// usage is how a disk stands, in bytes.
+type usage struct {
+	free     int64
+	reserve  int64 // of that, what is kept
+	promised int64 // of that, what the volumes may still take
+	taken    int64 // what they have taken of what they were promised, not free any more
+}
+
+func (d *disk) usage() (usage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.usageLocked()
+}
+
+func (d *disk) usageLocked() (u usage, err error) {
+	total, free, err := space(d.dir)
+	if err != nil {
+		return usage{}, err
+	}
+	u.free, u.reserve = free, reserveOf(total)
 	for c := range d.claims {
 		has := int64(0)
 		if c.img != nil {
 			info, err := c.img.Stat()
 			if err != nil {
-				return 0, err
+				return usage{}, err
 			}
 			has = info.Sys().(*syscall.Stat_t).Blocks * 512 // stat(2)
 		}
-		sum += max(c.size-has, 0)
+		u.promised += max(c.size-has, 0)
+		u.taken += min(c.size, has)
 	}
-	return sum, nil
+	return u, nil
+}
+
+// full is the refusal of size bytes.
+func (u usage) full(dir string, size int64) error {
+	return hearth.Errorf(hearth.ErrCapacity,
+		"no room for a temporary directory: it needs %d MB of the disk of %s, which has %d MB free; of these %d MB are promised to other instances and %d MB are kept for the host; "+
+			"free some space, give functions less ephemeral storage (512 MB is the least), or keep Hearth's data on a larger disk (hearth up --data)",
+		upMB(size), dir, u.free/mib, upMB(u.promised), u.reserve/mib)
 }
 
 // hold makes img, which the claim closes, the one that uses up the promise.
@@ -119,7 +137,7 @@ func space(dir string) (total, free int64, err error) {
 		return 0, 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
 	if st.Blocks == 0 { // a tmpfs without a limit
-		return math.MaxInt64, math.MaxInt64, nil
+		return math.MaxInt64 / 2, math.MaxInt64 / 2, nil // sums of it must not overflow
 	}
 	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize, nil
 }

@@ -61,13 +61,11 @@ func mustBeRefused(t *testing.T, s *Store, id string, mb int, words ...string) {
 
 func promised(t *testing.T, s *Store) int64 {
 	t.Helper()
-	s.disk.mu.Lock()
-	defer s.disk.mu.Unlock()
-	sum, err := s.disk.promisedLocked()
+	u, err := s.disk.usage()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sum
+	return u.promised
 }
 
 // Whatever functions do with what they were promised, the disk's reserve is left.
@@ -103,6 +101,41 @@ func TestDiskIsPromisedOnlyOnce(t *testing.T) {
 	}
 	volume(t, s, "b", 100)
 	mustBeRefused(t, s, "c", 100)
+}
+
+// What Room says is what Make does: so much fits as is left beside what there is, used
+// up or not, and the refusal is the same.
+func TestRoom(t *testing.T) {
+	s := smallDisk(t, "550")
+	room := func() (need, total int, full error) {
+		need, total, full, err := s.Room(60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return need, total, full
+	}
+	if need, total, _ := room(); need < 60 || need > 60+28 || total != 550-256 {
+		t.Fatalf("one needs %d MB of %d", need, total)
+	}
+	v := volume(t, s, "first", 60) // from now on the size is known
+	need, total, _ := room()
+	fillUp(t, filepath.Join(v.Path(), "f"))
+	unix.Sync()
+	if _, later, _ := room(); later < total-2 || later > total+2 {
+		t.Errorf("while it is used up, all may need %d MB instead of %d", later, total)
+	}
+	made := 1
+	for ; (made+1)*need <= total; made++ {
+		volume(t, s, "v"+itoa(made), 60)
+	}
+	if made < 3 {
+		t.Errorf("%d volumes of %d MB fit into %d", made, need, total)
+	}
+	_, err := s.Make("last", 60, 0, 0)
+	_, _, full := room()
+	if err == nil || full == nil || err.Error() != full.Error() {
+		t.Errorf("the refusals are\n%v\n%v", err, full)
+	}
 }
 
 func TestFullDiskIsARefusalAndNoFailure(t *testing.T) {

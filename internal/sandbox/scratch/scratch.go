@@ -111,7 +111,7 @@ func (v *Volume) Path() string { return v.path }
 func (s *Store) Make(id string, mb, uid, gid int) (_ *Volume, err error) {
 	v := &Volume{path: filepath.Join(s.dir, id)}
 	if s.memory == nil {
-		if v.claim, err = s.disk.claim(firstSize(mb)); err != nil {
+		if v.claim, err = s.disk.claim(s.need(mb)); err != nil {
 			return nil, err
 		}
 	}
@@ -123,6 +123,29 @@ func (s *Store) Make(id string, mb, uid, gid int) (_ *Volume, err error) {
 		return nil, errors.Join(fmt.Errorf("scratch space of %d MB: %w", mb, err), v.Discard())
 	}
 	return v, nil
+}
+
+// Room tells what a volume of mb MiB may need of the disk, and what all volumes together
+// may, those that there are included; both in MiB. Full is Make's refusal as it would be
+// now. Volumes in memory need none. It takes a system call per volume.
+func (s *Store) Room(mb int) (needMB, totalMB int, full, err error) {
+	if s.memory != nil {
+		return 0, 0, nil, nil
+	}
+	u, err := s.disk.usage()
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	need := s.need(mb)
+	return int(upMB(need)), int(max(u.free+u.taken-u.reserve, 0) / mib), u.full(s.dir, need), nil
+}
+
+// need is the size of the image for mb MiB, or somewhat more before the first was made.
+func (s *Store) need(mb int) int64 {
+	if info, err := os.Stat(s.templatePath(mb)); err == nil {
+		return info.Size()
+	}
+	return firstSize(mb)
 }
 
 func (s *Store) fill(v *Volume, mb, uid, gid int) error {

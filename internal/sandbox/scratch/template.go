@@ -27,7 +27,7 @@ const (
 	mib = 1 << 20
 )
 
-// firstSize is about the size that an image for mb MiB has, tables included, in bytes.
+// firstSize is at least the size that an image for mb MiB has, tables included, in bytes.
 func firstSize(mb int) int64 {
 	return int64(mb)*(mib+inodesPerMB*inodeBytes) + 24*mib
 }
@@ -40,13 +40,16 @@ type template struct {
 	err  error
 }
 
+func (s *Store) templatePath(mb int) string {
+	return filepath.Join(s.dir, templateDir, fmt.Sprintf("ext4-%d-%dMB.img", templateFormat, mb))
+}
+
 // template returns the template for volumes of mb MiB, making it if there is none.
 func (s *Store) template(mb int) (*template, error) {
 	s.mu.Lock()
 	t := s.templates[mb]
 	if t == nil {
-		name := fmt.Sprintf("ext4-%d-%dMB.img", templateFormat, mb)
-		t = &template{path: filepath.Join(s.dir, templateDir, name)}
+		t = &template{path: s.templatePath(mb)}
 		s.templates[mb] = t
 	}
 	s.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const limit = 20 * time.Second
+const limit = time.Minute
 
 // node is what a Service needs, with a real bus; the rest is in memory and outlives
 // services, as a disk does.

@@ -11,8 +11,12 @@ const FAILED = 2;
 const LEAVING = 16; // this process ends: another invocation would be lost
 const MAX_LAST = 16 * 1024; // bytes of a failure document after a streamed response
 
+const LONG = 512; // characters of a body that is sent beside its answer
+
 // The owner's code may replace these.
 const { parse, stringify } = JSON;
+const { byteLength } = Buffer;
+const { getPrototypeOf } = Object;
 const { now } = Date;
 
 // The function that this instance is, set once by become().
@@ -50,11 +54,12 @@ class Context {
 }
 
 class Invocation {
-  constructor(request, payload) {
+  constructor(request, payload, event) {
     this.stream = request.stream;
     this.id = request.id;
     this.request = request;
     this.payload = payload;
+    this.event = event; // instead of payload, of an HTTP request
     this.partial = ['', '', '']; // unfinished log lines, by descriptor
     this.context = null;
     this.promised = false; // the handler returned a promise
@@ -85,16 +90,29 @@ class Invocation {
   succeed(value) {
     if (this.ended) return;
     let text;
+    let body = '';
     try {
-      text = stringify(value);
+      if (this.request.http && hasLongBody(value)) {
+        ({ body } = value);
+        text = stringify({ ...value, body: '' });
+      } else {
+        text = stringify(value);
+      }
     } catch (err) {
       this.fail(unserialisable(err));
       return;
     }
     if (text === undefined) text = 'null';
     const most = settings.maxResponseBytes;
+    if (body !== '') {
+      const head = byteLength(text);
+      const size = byteLength(body);
+      if (head + size > most) this.fail(tooLarge(head + size, most));
+      else this.end(0, text, body, size);
+      return;
+    }
     if (text.length * 3 > most) {
-      const size = Buffer.byteLength(text);
+      const size = byteLength(text);
       if (size > most) {
         this.fail(tooLarge(size, most));
         return;
@@ -109,13 +127,14 @@ class Invocation {
     this.end(FAILED, failures.document(thrown, this.response === null ? settings.maxResponseBytes : MAX_LAST));
   }
 
-  end(flags, text) {
+  end(flags, text, body = '', size = 0) {
     logs.complete(this, this.stream);
     this.ended = true;
     if (this.response === null || !this.response.finish(flags, text)) {
-      output.result(this.stream, flags, text);
+      if (body === '') output.result(this.stream, flags, text);
+      else output.answer(this.stream, text, body, size);
     }
-    this.request = this.payload = this.held = undefined;
+    this.request = this.payload = this.event = this.held = undefined;
     if (quiet.delete(this) && quiet.size === 0) socket.ref();
   }
 
@@ -182,6 +201,22 @@ function tooLarge(size, most) {
   return error;
 }
 
+// takeEvent is the event of an invocation, which does not keep it.
+function takeEvent(inv) {
+  let { event } = inv;
+  if (event === undefined) event = inv.payload === '' ? {} : parse(inv.payload);
+  inv.payload = inv.event = undefined;
+  return event;
+}
+
+// hasLongBody tells whether a result is the answer to an HTTP request with a body that is
+// worth sending beside it: quoting it costs more than all the rest.
+function hasLongBody(value) {
+  return value !== null && typeof value === 'object' && typeof value.body === 'string' && value.body.length >= LONG &&
+    getPrototypeOf(value) === Object.prototype && typeof value.toJSON !== 'function' &&
+    (typeof value.statusCode === 'number' || typeof value.statusCode === 'string');
+}
+
 // call runs in the invocation's asynchronous context.
 function call(inv) {
   let result;
@@ -189,8 +224,7 @@ function call(inv) {
     const { request } = inv;
     if (exclusive) setTrace(request.trace);
     inv.context = new Context(inv, request);
-    const event = inv.payload === '' ? {} : parse(inv.payload);
-    inv.payload = undefined;
+    const event = takeEvent(inv);
     if (streaming) {
       callStreaming(inv, event);
       return;
@@ -242,8 +276,8 @@ function become(init, fn, hostSocket) {
   socket = hostSocket;
 }
 
-function invoke(request, payload) {
-  logs.run(new Invocation(request, payload), call);
+function invoke(request, payload, event) {
+  logs.run(new Invocation(request, payload, event), call);
 }
 
 // onEmptyLoop ends the invocations that waited for it, and tells whether any did.

@@ -10,10 +10,12 @@ const FD = 3;
 const HEADER = 12;
 const CHUNK = 64 * 1024; // body bytes of one frame
 const TURN = 4 * CHUNK; // bytes of large responses in one turn
-const START = 2 * CHUNK; // the buffer's usual size
+const START = 2 * CHUNK + TURN; // the buffer's usual size; what is never used of it costs nothing
 const LIMIT = 1024 * 1024; // bytes that may wait before producers are blocked
 const PATIENCE = 10; // short pauses for a host that is just about to read
+const SIZES = 8; // bytes before a result and its body: how long they are
 const MORE = 1;
+const SIZED = 32;
 
 const TYPE = { HELLO: 16, READY: 17, INIT_ERROR: 18, RESULT: 19, DATA: 20, LOG: 21 };
 
@@ -23,6 +25,7 @@ const { wait } = Atomics;
 const later = setTimeout;
 const atTurnsEnd = setImmediate;
 
+const EMPTY = Buffer.alloc(0);
 const never = new Int32Array(new SharedArrayBuffer(4));
 const large = []; // responses of more than a chunk, each in turn
 let out = Buffer.allocUnsafeSlow(START);
@@ -61,8 +64,46 @@ function result(stream, flags, text) {
     frame(TYPE.RESULT, flags, stream, text);
     return;
   }
-  large.push({ type: TYPE.RESULT, flags, stream, body: Buffer.from(text), from: 0 });
+  const body = Buffer.from(text);
+  const head = Buffer.alloc(SIZES);
+  head.writeUInt32LE(body.length, 0);
+  large.push({ type: TYPE.RESULT, flags: flags | SIZED, stream, head, body, from: 0 });
   schedule();
+}
+
+// answer adds a response to an HTTP request and the body that belongs into it, which has
+// so many bytes. The caller has checked their size.
+function answer(stream, text, body, size) {
+  const most = HEADER + SIZES + text.length * 3 + size;
+  const ascii = size === body.length;
+  if (most > CHUNK) {
+    const r = { type: TYPE.RESULT, flags: SIZED, stream, head: answerHead(text, size), body, from: 0 };
+    if (r.head.length > CHUNK) { // it needs more than one frame itself
+      r.body = Buffer.concat([r.head, Buffer.from(body)]);
+      r.head = EMPTY;
+    } else if (!ascii) { // which is not copied before it leaves
+      r.body = Buffer.from(body);
+    }
+    large.push(r);
+  } else {
+    if (out.length - used < most) makeRoom(most);
+    const begin = used + HEADER + SIZES;
+    const length = out.write(text, begin);
+    out.write(body, begin + length, ascii ? 'latin1' : 'utf8');
+    out.writeUInt32LE(length, begin - 8);
+    out.writeUInt32LE(size, begin - 4);
+    header(used, TYPE.RESULT, SIZED, stream, SIZES + length + size);
+    used = begin + length + size;
+  }
+  schedule();
+}
+
+// answerHead is what comes before the body of an answer: how long both are, and the text.
+function answerHead(text, size) {
+  const head = Buffer.from(' '.repeat(SIZES) + text);
+  head.writeUInt32LE(head.length - SIZES, 0);
+  head.writeUInt32LE(size, 4);
+  return head;
 }
 
 // bytes adds a frame: a head of one byte for each character, and at most CHUNK bytes
@@ -129,24 +170,35 @@ function flush() {
   }
 }
 
+// addLarge adds a chunk of each large response in turn, as far as there is room: what is
+// waiting when there is none leaves first.
 function addLarge() {
-  for (let room = TURN; room > 0 && large.length > 0 && used < LIMIT; room -= CHUNK) {
-    const r = large.shift();
+  for (let room = TURN; room > 0 && large.length > 0; room -= CHUNK) {
+    const r = large[0];
+    if (out.length - used < HEADER + r.head.length + CHUNK) {
+      if (used > 0) return;
+      out = Buffer.allocUnsafeSlow(HEADER + r.head.length + CHUNK);
+    }
+    large.shift();
+    const begin = used + HEADER;
     const to = Math.min(r.from + CHUNK, r.body.length);
     const more = to < r.body.length ? MORE : 0;
-    const size = HEADER + to - r.from;
-    if (out.length - used < size) {
-      const wider = Buffer.allocUnsafeSlow(used + size + TURN);
-      out.copy(wider, 0, 0, used);
-      out = wider;
-    }
-    header(used, r.type, r.type === TYPE.RESULT ? r.flags | more : more, r.stream, to - r.from);
-    r.body.copy(out, used + HEADER, r.from, to);
-    used += size;
+    const head = r.head.copy(out, begin);
+    const length = head + put(r.body, r.from, to, begin + head);
+    header(used, r.type, r.type === TYPE.RESULT ? r.flags | more : more, r.stream, length);
+    used = begin + length;
     r.type = TYPE.DATA;
+    r.head = EMPTY;
     r.from = to;
     if (more) large.push(r);
   }
+}
+
+// put writes a part of a body, bytes or a text that is ASCII, and tells its length.
+function put(body, from, to, at) {
+  if (typeof body === 'string') out.write(body.slice(from, to), at, 'latin1');
+  else body.copy(out, at, from, to);
+  return to - from;
 }
 
 // write tries to write everything, and tells whether it could.
@@ -186,4 +238,4 @@ function finish() {
   } while (large.length > 0 && !dead);
 }
 
-module.exports = { TYPE, CHUNK, bytes, frame, result, log, finish, onGone };
+module.exports = { TYPE, CHUNK, answer, bytes, frame, result, log, finish, onGone };

@@ -237,6 +237,7 @@ type Result struct {
 	Response string
 	Failed   bool
 	Err      error
+	Body     string // that came beside Response
 }
 
 // Begin sends a call and returns a function that waits for its result: an empty one when
@@ -259,7 +260,7 @@ func (in *Instance) Begin(tb testing.TB, call *link.Call) func() Result {
 			if call.Stream != nil {
 				return Result{}
 			}
-			return Result{string(call.Response), call.Failed, call.Err}
+			return Result{string(call.Response), call.Failed, call.Err, string(call.Body)}
 		case <-time.After(Patience):
 			tb.Fatalf("call %s did not end; logs: %v", call.ID, in.Logs())
 			return Result{}

@@ -341,7 +341,7 @@ func dial(a []string) (reply, error) {
 		return reply{}, err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	b := make([]byte, 64)
 	n, err := conn.Read(b)
 	return reply{Out: string(b[:n])}, err

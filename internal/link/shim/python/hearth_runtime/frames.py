@@ -8,10 +8,11 @@ FD = 3
 
 INIT, INVOKE, DATA, CANCEL, SHUTDOWN = 1, 2, 3, 4, 5
 READY, INIT_ERROR, RESULT, MORE_RESULT, LOG = 17, 18, 19, 20, 21
-MORE, FAILED = 1, 2
+MORE, FAILED, SIZED = 1, 2, 32
 
 MAX_BODY = 262144
 HEADER = Struct("<IBBHI")
+SIZES = Struct("<II")
 
 READ_BYTES = 65536
 WRITE_BYTES = 262144
@@ -26,6 +27,15 @@ def response(stream, body, flags):
     """The frames of one response, of any size."""
     if len(body) <= MAX_BODY:
         return [frame(RESULT, stream, body, flags)]
+    return _parts(stream, SIZES.pack(len(body), 0) + body, flags | SIZED)
+
+
+def answer(stream, head, body):
+    """The frames of a response to an HTTP request, and the body that belongs into it."""
+    return _parts(stream, SIZES.pack(len(head), len(body)) + head + body, SIZED)
+
+
+def _parts(stream, body, flags):
     parts = []
     kind = RESULT
     for at in range(0, len(body), MAX_BODY):

@@ -6,15 +6,15 @@ from _thread import get_ident
 from struct import Struct
 from time import time
 
-_U64, _U16 = Struct("<Q"), Struct("<H")
+_U64, _U32, _U16 = Struct("<Q"), Struct("<I"), Struct("<H")
 
 
 class Invocation:
-    __slots__ = ("stream", "deadline", "request_id", "arn", "trace_id", "client_context", "payload", "http", "done", "cancelled", "partials", "granted", "bell")
+    __slots__ = ("stream", "deadline", "request_id", "arn", "trace_id", "client_context", "payload", "http", "form", "kind", "size", "done", "cancelled", "partials", "granted", "bell")
 
     def __init__(self, stream, body, flags):
         self.stream = stream
-        self.http = bool(flags & 8)  # the payload was made of an HTTP request
+        self.http = bool(flags & 8)  # it was made of an HTTP request
         self.done = False  # its RESULT is on the way; guarded by the writer's order
         self.cancelled = False
         self.partials = {}  # unfinished lines, by thread and descriptor
@@ -26,6 +26,12 @@ class Invocation:
         self.arn, at = _text(body, at)
         self.trace_id, at = _text(body, at)
         self.client_context, at = _text(body, at)
+        self.size = _U32.unpack_from(body, at)[0]  # of the payload; the body of an HTTP event comes behind it
+        self.form = self.kind = 0
+        at += 4
+        if self.http:
+            self.form, self.kind = body[at], body[at + 1]
+            at += 6
         self.payload = body[at:]
 
     def ring(self):

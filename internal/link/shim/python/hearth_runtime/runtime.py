@@ -3,7 +3,7 @@
 import os
 import sys
 
-from . import failures, frames, loader, payload
+from . import failures, frames, loader, packed, payload
 from .invocation import ClientContext, LambdaContext, attribution
 from .process import guard
 
@@ -21,6 +21,15 @@ def _type_of_coroutine():
 
 
 _Coroutine = _type_of_coroutine()
+
+
+def _has_long_body(result):
+    """Tells whether a result is the answer to an HTTP request with a body that is worth
+    sending beside it: quoting it costs more than all the rest."""
+    if type(result) is not dict:
+        return False
+    body = result.get("body")
+    return type(body) is str and len(body) >= 512 and type(result.get("statusCode")) in (int, str)
 
 
 class Runtime:
@@ -96,8 +105,7 @@ class Runtime:
         sent. guarded: on the main thread, where the owner's signal handlers run."""
         try:
             context = self.context(invocation)
-            event = payload.decode(invocation.payload)
-            invocation.payload = None
+            event = packed.take(invocation)
             try:
                 if guarded:
                     guard.release()
@@ -141,9 +149,18 @@ class Runtime:
             return frames.response(invocation.stream, b"null", 0)
         if self.stream is not None and type(result) is self.stream:
             result = result.collected().document()  # on an event loop nothing waits for a window
+        beside = b""
+        if invocation.http and _has_long_body(result):
+            try:
+                beside = result["body"].encode("utf-8")
+                result = {**result, "body": ""}
+            except UnicodeEncodeError:
+                pass  # half a surrogate pair; as an escape it survives
         body = payload.encode(result)
-        if len(body) > self.init.most:
+        if len(body) + len(beside) > self.init.most:
             raise failures.out_of_room(self.init.most)
+        if beside:
+            return frames.answer(invocation.stream, body, beside)
         return frames.response(invocation.stream, body, 0)
 
     def failed(self, invocation, error):

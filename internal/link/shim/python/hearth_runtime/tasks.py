@@ -4,7 +4,7 @@
 import asyncio
 from contextvars import copy_context
 
-from . import failures, payload
+from . import failures, packed
 from .invocation import attribution
 from .process import guard
 
@@ -50,8 +50,7 @@ class Tasks:
         runtime = self.runtime
         try:
             context = runtime.context(invocation)
-            event = payload.decode(invocation.payload)
-            invocation.payload = None
+            event = packed.take(invocation)
             if not self.runtime.init.concurrent:
                 runtime.set_trace_id(invocation)
             parts = runtime.succeeded(invocation, await runtime.handler(event, context))
