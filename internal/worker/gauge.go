@@ -35,7 +35,7 @@ func (g *gauge) due(now time.Time, seq uint64, took time.Duration, b *budget) bo
 	at, t := g.at.Load(), now.UnixNano()
 	age := time.Duration(t - at)
 	switch {
-	case age < 0: // somebody has set the clock back
+	case age < -sampleEvery: // somebody has set the clock back
 	case age < figureAge(seq, took):
 		return false
 	case seq == 1, took >= long, age >= sampleOldest:

@@ -36,6 +36,7 @@ func TestWhenMemoryIsRead(t *testing.T) {
 		{"one just above quick", 20 * time.Millisecond, 2, quick, false, true},
 		{"a long one when many are read", 100 * time.Millisecond, 2, time.Second, true, true},
 		{"a very long one", time.Second, 2, time.Hour, true, true},
+		{"one that ended just before another was read", -time.Microsecond, 2, time.Millisecond, false, false},
 		{"after the clock was set back", -time.Hour, 2, time.Millisecond, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
