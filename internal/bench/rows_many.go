@@ -121,7 +121,9 @@ func (s *suite) manyServers(n int) error {
 		if err != nil {
 			return err
 		}
-		s.remark(fmt.Sprintf("many-%d", connections), fmt.Sprintf("as many plain Node servers, without Hearth: %.2f", c.entry(all.name).Ratio))
+		e := c.entry(all.name)
+		s.remark(fmt.Sprintf("many-%d", connections), fmt.Sprintf("as many plain Node servers, without Hearth: %s, %.2f of one",
+			quantity(e.PerSecond, "req/s"), e.Ratio))
 	}
 	return nil
 }
