@@ -10,6 +10,8 @@ import (
 type contestant struct {
 	name string
 	load load
+	// drive loads the server; nil = wrk. The load's URL then is no more than a name.
+	drive func(context.Context, load) (measured, error)
 	// server and function tell the processes whose time is counted; nil = none.
 	server, function func() []int
 }
@@ -82,7 +84,11 @@ func (s *suite) turn(x contestant, connections int, d time.Duration) (measured, 
 	server, function := count(x.server), count(x.function)
 	l := x.load
 	l.Connections, l.Duration = connections, d
-	m, err := wrk(s.ctx, l)
+	drive := x.drive
+	if drive == nil {
+		drive = wrk
+	}
+	m, err := drive(s.ctx, l)
 	if err != nil {
 		return m, fmt.Errorf("%s: %w", x.name, err)
 	}

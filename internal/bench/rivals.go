@@ -66,6 +66,11 @@ func (s *suite) startDirect(function, way string) (rival, error) {
 	if err != nil {
 		return rival{}, err
 	}
+	return s.direct(dir, way)
+}
+
+// direct starts the plain Node server of a folder that startDirect has made.
+func (s *suite) direct(dir, way string) (rival, error) {
 	cmd := exec.CommandContext(s.ctx, s.cfg.Node, "direct.js", "./handler.js", way)
 	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()

@@ -1,17 +1,12 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"hearth/internal/hearth"
@@ -111,117 +106,6 @@ func (s *suite) whileUpdating(x contestant, connections int, d time.Duration, up
 	m, err = s.turn(x, connections, d)
 	cancel()
 	return m, errors.Join(err, <-failed)
-}
-
-// many measures functions that are called in turn, every one warm, against one function
-// called by the same script.
-func (s *suite) many() error {
-	n, why := s.cfg.Functions, ""
-	// A Node instance takes some 13 MB of its own; leave a quarter of the memory alone.
-	if free := memoryField("/proc/meminfo", "MemAvailable:") / 1024; n*16 > free*3/4 {
-		n, why = free*3/4/16, "memory"
-	}
-	unmount, err := s.vastFolder("many")
-	if err != nil {
-		return err
-	}
-	defer unmount()
-	p, err := s.start("many", "--memory", "1000000")
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	warm, err := s.warm(p, n)
-	if err != nil {
-		if warm < 2 {
-			return err
-		}
-		why, _, _ = strings.Cut(err.Error(), "\n")
-	}
-	for _, connections := range []int{1, 64} {
-		title := fmt.Sprintf("%d functions in turn", warm)
-		one, err := s.inTurn(p, "one function", 1)
-		if err != nil {
-			return err
-		}
-		all, err := s.inTurn(p, title, warm)
-		if err != nil {
-			return err
-		}
-		c, err := s.contest(title, connections, s.cfg.Duration, one.name, []contestant{all, one})
-		if err != nil {
-			return err
-		}
-		id := fmt.Sprintf("many-%d", connections)
-		s.rate(id, c, all.name, one.name)
-		if r := s.row(id); warm != 1000 {
-			r.Note = strings.TrimSuffix(fmt.Sprintf("%d functions only, for lack of %s; %s", warm, cmp.Or(why, "more that were asked for"), r.Note), "; ")
-		}
-	}
-	return nil
-}
-
-// vastFolder makes a folder of the run a file system with room for what a thousand
-// instances are promised for their /tmp, 512 MB each, of which they use hardly anything.
-// Without the right to mount, the disk has to do.
-func (s *suite) vastFolder(name string) (unmount func(), err error) {
-	dir := filepath.Join(s.dir, name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	if syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1t") != nil {
-		return func() {}, nil
-	}
-	return func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }, nil
-}
-
-// warm deploys n functions and calls each, a few at a time. When that takes too long or
-// one fails it stops; it tells how many are warm, and why they are fewer.
-func (s *suite) warm(p *platform, n int) (int, error) {
-	const atOnce, longest = 4, 120 * time.Second
-	begin := time.Now()
-	for done := 0; done < n; {
-		if done%100 == 0 {
-			s.say("many: %d of %d functions are warm", done, n)
-		}
-		if time.Since(begin) > longest {
-			return done, fmt.Errorf("time: %v were not enough", longest)
-		}
-		next := min(done+atOnce, n)
-		errs := make([]error, next-done)
-		var wg sync.WaitGroup
-		for i := done; i < next; i++ {
-			wg.Go(func() {
-				name := fmt.Sprintf("m%d", i)
-				err := p.deploy(name, "hello", map[string]any{"runtime": "nodejs", "handler": "index.handler",
-					"memoryMB": 128, "model": hearth.Concurrent, "maxConcurrency": 512, "timeout": "10s"})
-				if err == nil {
-					_, err = p.call("/fn/" + name + "/")
-				}
-				errs[i-done] = err
-			})
-		}
-		wg.Wait()
-		if err := errors.Join(errs...); err != nil {
-			return done, err
-		}
-		done = next
-	}
-	return n, nil
-}
-
-// inTurn calls functions m0 to m(n-1) one after the other.
-func (s *suite) inTurn(p *platform, name string, n int) (contestant, error) {
-	script, err := s.script(fmt.Sprintf("turn-%d", n), fmt.Sprintf(`local requests, at = {}, 0
-init = function()
-  for i = 0, %d do requests[i] = wrk.format('GET', '/fn/m' .. i .. '/') end
-end
-request = function()
-  at = (at + 1) %% %d
-  return requests[at]
-end
-`, n-1, n))
-	return contestant{name: name, load: load{URL: p.URL, Script: script}, server: p.pid}, err
 }
 
 // deployEdited deploys a folder of functions with something added to its index.js.

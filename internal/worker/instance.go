@@ -29,12 +29,6 @@ const (
 	settle = time.Second
 	// destroyTimeout bounds the removal of a sandbox.
 	destroyTimeout = 30 * time.Second
-	// sampleEvery is how old the memory figure of a REPORT line may be, as reading it
-	// costs some 65 µs: a tenth of what the invocation took, within these bounds.
-	sampleEvery = time.Second
-	sampleLeast = 20 * time.Millisecond
-	// quick is how long an invocation may take to be content with sampleEvery.
-	quick = 5 * time.Millisecond
 )
 
 // instance is one live instance. Its keeper, the goroutine that runs live, makes it
@@ -59,9 +53,8 @@ type instance struct {
 
 	lastWords lastWords // of the processes' own output
 
-	shown   atomic.Pointer[sandbox.Sandbox] // sb, once there is one
-	sampled atomic.Int64
-	peak    atomic.Int64
+	shown atomic.Pointer[sandbox.Sandbox] // sb, once there is one
+	gauge gauge
 
 	frost frost
 
@@ -114,22 +107,6 @@ func (inst *instance) verdict() *death {
 // destroy asks an instance's keeper to remove it. It does not wait.
 func (w *Worker) destroy(p *pool.Instance) {
 	p.Value.(*instance).requestStop(p.Reason())
-}
-
-// stale tells whether peakMB would have to read the figure anew.
-func (inst *instance) stale(now time.Time, old time.Duration) bool {
-	return now.UnixNano()-inst.sampled.Load() >= int64(old)
-}
-
-// peakMB is the instance's high-water mark of memory, not older than so long.
-func (inst *instance) peakMB(now time.Time, old time.Duration) int {
-	last := inst.sampled.Load()
-	if t := now.UnixNano(); t-last >= int64(old) && inst.sampled.CompareAndSwap(last, t) {
-		if stats, err := inst.sb.Stats(); err == nil {
-			inst.peak.Store(stats.PeakMemoryBytes)
-		}
-	}
-	return mb(inst.peak.Load())
 }
 
 func mb(bytes int64) int { return int((bytes + 1<<20 - 1) >> 20) }

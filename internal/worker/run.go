@@ -114,7 +114,8 @@ func (c *call) crashed(streaming bool) {
 	c.w.tasks.Go(func() {
 		doc := c.inst.verdict().failure(c.own.ID)
 		c.result.Payload, c.result.FunctionError = encode(doc), hearth.Unhandled
-		c.conclude(time.Now(), statusError, streaming)
+		ended := time.Now()
+		c.conclude(ended, statusError, streaming, c.measured(ended))
 	})
 }
 
@@ -132,26 +133,36 @@ func (c *call) overran() {
 	if streaming {
 		c.out.stream.End()
 	}
-	c.conclude(time.Now(), statusTimeout, streaming)
+	ended := time.Now()
+	c.conclude(ended, statusTimeout, streaming, c.measured(ended))
 }
 
 // finish concludes the call. What takes longer than a moment must not keep the reader of
 // the socket, who calls this, from the other calls.
 func (c *call) finish(status string, streaming bool) {
 	ended := time.Now()
-	if c.own.WantLog || c.inst.stale(ended, memoryAge(c.lease.Seq, ended.Sub(c.began))) {
-		c.w.tasks.Go(func() { c.conclude(ended, status, streaming) })
+	measure := c.measured(ended)
+	if c.own.WantLog || measure {
+		c.w.tasks.Go(func() { c.conclude(ended, status, streaming, measure) })
 		return
 	}
-	c.conclude(ended, status, streaming)
+	c.conclude(ended, status, streaming, false)
+}
+
+// measured tells whether the memory is to be read for the report of a call that ends.
+func (c *call) measured(ended time.Time) bool {
+	return c.inst.gauge.due(ended, c.lease.Seq, ended.Sub(c.began), &c.w.samples)
 }
 
 // conclude records an invocation that has ended, gives its slot back and tells the
-// caller.
-func (c *call) conclude(ended time.Time, status string, streaming bool) {
+// caller. If measure is set it reads the memory first, which takes a moment.
+func (c *call) conclude(ended time.Time, status string, streaming, measure bool) {
 	w, inst, inv, res, done := c.w, c.inst, &c.own, c.result, c.done
 	res.Report.Duration = ended.Sub(c.began)
-	res.Report.MaxMemoryMB = inst.peakMB(ended, memoryAge(res.Seq, res.Report.Duration))
+	if measure {
+		inst.measure()
+	}
+	res.Report.MaxMemoryMB = inst.gauge.peakMB()
 	inst.log.Finish(ended, inv.ID, res.Report, status)
 	if inv.WantLog {
 		res.LogTail = inst.log.Tail(inv.ID, hearth.MaxLogTailBytes)
@@ -168,17 +179,4 @@ func (c *call) conclude(ended time.Time, status string, streaming bool) {
 		c.reuse()
 	}
 	done.Complete(res, nil)
-}
-
-// memoryAge is how old the memory figure of an invocation's REPORT line may be: quick
-// ones are many, and memory is sized by what the long ones and the first need.
-func memoryAge(seq uint64, took time.Duration) time.Duration {
-	switch {
-	case seq == 1:
-		return 0
-	case took < quick:
-		return sampleEvery
-	default:
-		return min(max(took/10, sampleLeast), sampleEvery)
-	}
 }

@@ -179,7 +179,7 @@ func (w *Worker) boot(inst *instance) error {
 		err = w.redo(ctx, inst, err)
 	}
 	if err == nil {
-		inst.peakMB(time.Now(), 0)
+		inst.measure()
 	}
 	return err
 }

@@ -67,6 +67,7 @@ type Worker struct {
 	wake    chan struct{} // the expiry loop must look again
 	program program
 	calls   sync.Pool // of *call
+	samples budget    // of reading instances' memory
 	blanks  *blanks
 
 	ctx    context.Context // ends when Close gives up waiting
