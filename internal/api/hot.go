@@ -185,7 +185,7 @@ func (h *hot) Complete(result *hearth.Result, err error) {
 	switch {
 	case err == nil && result.Stream != nil:
 		h.s.beside.Go(h.stream)
-	case err == nil && len(result.Payload) > largeBytes:
+	case err == nil && len(result.Payload)+len(result.Body) > largeBytes:
 		h.s.beside.Go(h.answer)
 	default:
 		h.answer()
