@@ -65,6 +65,7 @@ type demand struct {
 	lastWant  time.Time // or expected
 	burstFrom time.Time
 	burst     int // cold starts in the burst that goes on
+	expected  int // versions deployed in it: their first invocations come on top of no other
 	peak      int // the most of a burst, halved as time goes by
 	peakUntil time.Time
 }
@@ -97,23 +98,34 @@ func (p *Prewarm) Deployed(kinds []Kind) {
 // Wanted tells of one cold start, whether or not a sandbox was there for it.
 func (p *Prewarm) Wanted(now time.Time, k Kind) {
 	p.lastWant = now
-	p.count(now, k)
+	d := p.heard(now, k)
+	d.burst++
+	d.top(now)
 }
 
 // Expected tells of one cold start to come: of a version that has just been deployed,
-// whose first invocation cannot be warm.
-func (p *Prewarm) Expected(now time.Time, k Kind) { p.count(now, k) }
+// whose first invocation cannot be warm. When it comes, Wanted does not count it again.
+func (p *Prewarm) Expected(now time.Time, k Kind) {
+	d := p.heard(now, k)
+	d.expected++
+	d.top(now)
+}
 
-func (p *Prewarm) count(now time.Time, k Kind) {
+// heard notes that there is news of a kind, of the burst that goes on or of a new one.
+func (p *Prewarm) heard(now time.Time, k Kind) *demand {
 	d := p.kind(k)
 	if now.Sub(d.lastWant) > together || now.Sub(d.burstFrom) > longest {
-		d.burst, d.burstFrom = 0, now
+		d.burst, d.expected, d.burstFrom = 0, 0, now
 	}
 	d.age(now)
-	d.burst++
 	d.lastWant = now
-	if d.burst >= d.peak {
-		d.peak, d.peakUntil = d.burst, now.Add(holdBurst)
+	return d
+}
+
+// top raises the peak to the burst that goes on.
+func (d *demand) top(now time.Time) {
+	if size := max(d.burst, d.expected); size >= d.peak {
+		d.peak, d.peakUntil = size, now.Add(holdBurst)
 	}
 }
 
