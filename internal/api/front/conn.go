@@ -257,7 +257,7 @@ func (c *conn) next() bool {
 // cost much.
 func (c *conn) widen(size int) {
 	b := c.in[c.at:]
-	if size = min(size, trust*len(b)); cap(c.in)-c.at >= size || len(b) < directBytes {
+	if size = min(size, trust*len(b)); cap(c.in)-c.at >= size || len(b) < wide/trust {
 		return
 	}
 	if cap(c.in) >= size {

@@ -146,3 +146,15 @@ func TestIdleAfterALargeExchange(t *testing.T) {
 		}
 	}
 }
+
+// A client who announces much and sends little has no more room than trust says, whatever
+// size the buffers have that are used again.
+func TestWidenTrusts(t *testing.T) {
+	for come := 1 << 10; come <= 1<<20; come += come / 4 {
+		c := &conn{in: make([]byte, come)}
+		c.widen(8 << 20)
+		if len(c.in) != come || cap(c.in) > trust*come {
+			t.Fatalf("%d bytes have come and have room for %d", len(c.in), cap(c.in))
+		}
+	}
+}
