@@ -158,3 +158,48 @@ func TestWidenTrusts(t *testing.T) {
 		}
 	}
 }
+
+// A client may go away while its request is served: what it has sent stays as it is until
+// it is answered, though nobody will have the answer.
+func TestGoneClientsBodyStays(t *testing.T) {
+	const size = wide / 2
+	h := held{make(chan *Exchange, 1)}
+	f, c := connect(t, h)
+	addr := c.RemoteAddr().String()
+	post := func(c net.Conn, fill string) *Exchange {
+		t.Helper()
+		if _, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat(fill, size)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case x := <-h.begun:
+			return x
+		case <-time.After(testPatience):
+			t.Fatal("the request has not begun")
+			return nil
+		}
+	}
+	x := post(c, "a")
+	body := x.Body
+	if err := c.(*net.TCPConn).SetLinger(0); err != nil { // a reset, not half a close
+		t.Fatal(err)
+	}
+	c.Close()
+	for deadline := time.Now().Add(testPatience); f.Connections() > 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the connection is still there")
+		}
+	}
+	for range 8 { // on any of the loops
+		other, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		answer(post(other, "b"), 1)
+	}
+	if n := bytes.Count(body, []byte("a")); n != size {
+		t.Errorf("%d of %d bytes are others now", size-n, size)
+	}
+	answer(x, 1)
+}
