@@ -232,6 +232,12 @@ func (h *hot) send() {
 	}
 	h.trim()
 	h.out = appendResponse(h.out[:0], r)
+	if bodiless(r.StatusCode()) {
+		r.ResetBody() // which nobody gets, and the connection would keep
+	}
+	if cap(h.call.scratch) > keptBytes {
+		h.call.scratch = nil
+	}
 	h.x.Answer(h.out, nil, closing)
 }
 

@@ -64,9 +64,10 @@ function result(stream, flags, text) {
     frame(TYPE.RESULT, flags, stream, text);
     return;
   }
-  const body = Buffer.from(text);
+  const size = Buffer.byteLength(text);
+  const body = size === text.length ? text : Buffer.from(text); // ASCII is not copied before it leaves
   const head = Buffer.alloc(SIZES);
-  head.writeUInt32LE(body.length, 0);
+  head.writeUInt32LE(size, 0);
   large.push({ type: TYPE.RESULT, flags: flags | SIZED, stream, head, body, from: 0 });
   schedule();
 }
@@ -81,7 +82,7 @@ function answer(stream, text, body, size) {
     if (r.head.length > CHUNK) { // it needs more than one frame itself
       r.body = Buffer.concat([r.head, Buffer.from(body)]);
       r.head = EMPTY;
-    } else if (!ascii) { // which is not copied before it leaves
+    } else if (!ascii) {
       r.body = Buffer.from(body);
     }
     large.push(r);
