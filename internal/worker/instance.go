@@ -212,6 +212,7 @@ func (inst *instance) leave() {
 	defer timer.Stop()
 	select {
 	case <-inst.sb.Done():
+		waitAtMost(inst.conn.Done(), settle) // its last lines may still be in the socket
 	case <-inst.hard:
 	case <-timer.C:
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"hearth/internal/hearth"
+	"hearth/internal/logs"
 	"hearth/internal/sandbox"
 )
 
@@ -374,6 +376,41 @@ func TestEvictionWaitsForTheVictim(t *testing.T) {
 	}
 	if m.most > 2 {
 		t.Errorf("%d sandboxes of 256 MB at once on a node of 512 MB", m.most)
+	}
+}
+
+// A process may be known to have ended before what it said last has been read.
+func TestTheLastLinesOfOneThatLeaves(t *testing.T) {
+	m := &machine{script: func(b *box) {
+		b.hello()
+		for {
+			switch f := b.next(); f.kind {
+			case frameInit:
+				b.send(frame{kind: frameReady, body: []byte(`{}`)})
+			case frameInvoke:
+				b.send(frame{kind: frameResult, stream: f.stream, body: []byte(`"ok"`)})
+			case frameShutdown:
+				b.once.Do(func() { close(b.done) })
+				<-time.After(50 * time.Millisecond) // whoever does not wait for it is gone by then
+				b.send(frame{kind: frameLog, body: []byte("\x01good-bye\n")})
+				fallthrough
+			case 0:
+				b.shim.Close()
+				b.out.Close()
+				return
+			}
+		}
+	}}
+	var log *logs.Logs
+	w := newWorker(t, m, func(cfg *Config) { log = cfg.Logs })
+	if _, err := w.call(version("f", hearth.Exclusive, nil)); err != nil {
+		t.Fatal(err)
+	}
+	w.DrainUnless("f", func(string) bool { return false })
+	waitUntil(t, func() bool { return w.Stats().ReservedMB == 0 })
+	entries, err := log.Query(hearth.LogFilter{Function: "f"})
+	if err != nil || !slices.ContainsFunc(entries, func(e hearth.LogEntry) bool { return strings.Contains(e.Text, "good-bye") }) {
+		t.Errorf("the log has no good-bye: %+v, %v", entries, err)
 	}
 }
 
