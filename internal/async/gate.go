@@ -172,7 +172,7 @@ func (g *Gate) takeLocked(l *line, n, mb int) {
 // be another version's than was thought. It returns the turn to be given to Done for
 // it. If there is no room for it, fits is false: the event must go back to the queue, and
 // Done be told the turn as it was. One that need not fit is only turned back as a giant
-// beside another.
+// beside another, or where the bound is exceeded without it.
 func (g *Gate) Weigh(t Turn, mb int, mustFit bool) (weighed Turn, fits bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -183,7 +183,9 @@ func (g *Gate) Weigh(t Turn, mb int, mustFit bool) (weighed Turn, fits bool) {
 	}
 	over := g.memoryMB > 0 && g.usedMB+g.chargeOf(mb)-g.chargeOf(t.MemoryMB) > g.memoryMB
 	beside := g.giant && !g.isGiant(t.MemoryMB)
-	if g.isGiant(mb) && beside || over && (mustFit || beside) {
+	// The one attempt by which the bound may be exceeded is another's already.
+	second := mb > t.MemoryMB && g.usedMB-g.chargeOf(t.MemoryMB) > g.memoryMB
+	if g.isGiant(mb) && beside || over && (mustFit || beside || second) {
 		l.again = true
 		return t, false
 	}
