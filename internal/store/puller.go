@@ -87,7 +87,7 @@ func (p *Puller) Pull(ctx context.Context, n int) ([]*Delivery, error) {
 	c, err := p.open(ctx, nil)
 	for try := 0; err == nil; try++ {
 		var list []*Delivery
-		if list, err = p.pull(c, n); err == nil || len(list) > 0 {
+		if list, err = p.pull(ctx, c, n); err == nil || len(list) > 0 {
 			return list, nil
 		}
 		if try > 0 || !consumerIsGone(err) {
@@ -103,26 +103,23 @@ func consumerIsGone(err error) bool {
 		errors.Is(err, jetstream.ErrConsumerNotFound)
 }
 
-func (p *Puller) pull(c jetstream.Consumer, n int) ([]*Delivery, error) {
-	batch, err := c.FetchNoWait(n)
-	if err != nil {
-		return nil, err
-	}
-	var list []*Delivery
-	for m := range batch.Messages() {
+func (p *Puller) pull(ctx context.Context, c jetstream.Consumer, n int) ([]*Delivery, error) {
+	messages, err := fetch(ctx, p.queue.store.js, c, n, 0)
+	list := make([]*Delivery, 0, len(messages))
+	for _, m := range messages {
 		meta, err := m.Metadata()
 		if err != nil {
 			return list, err
 		}
 		list = append(list, &Delivery{
 			Stored: Stored{
-				Message: Message{Key: p.queue.key(m.Subject()), Meta: []byte(m.Headers().Get(metaHeader)), Data: m.Data()},
+				Message: Message{Key: p.queue.key(m.Subject), Meta: []byte(m.Header.Get(metaHeader)), Data: m.Data},
 				Seq:     meta.Sequence.Stream, Time: meta.Timestamp,
 			},
 			Deliveries: int(meta.NumDelivered), msg: m, store: p.queue.store,
 		})
 	}
-	return list, batch.Error()
+	return list, err
 }
 
 // Close gives up the line's state in the engine. What is under lease is given to the
@@ -143,7 +140,7 @@ func (p *Puller) Close(ctx context.Context) error {
 type Delivery struct {
 	Stored
 	Deliveries int // how often it was delivered since the line's state was made; 1 at first
-	msg        jetstream.Msg
+	msg        *nats.Msg
 	store      *Store
 }
 
@@ -154,7 +151,7 @@ func (d *Delivery) Ack(ctx context.Context) error {
 	defer d.store.removals.RUnlock()
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return wrap(d.msg.DoubleAck(ctx), "store: acknowledge")
+	return wrap(d.msg.AckSync(nats.Context(ctx)), "store: acknowledge")
 }
 
 // Extend makes the lease begin anew. It does not wait for an answer.

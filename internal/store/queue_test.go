@@ -186,6 +186,47 @@ func TestReleaseAndMaxInFlight(t *testing.T) {
 	}
 }
 
+// A pull that finds all leases taken gives up after a while. A message that is released at
+// that moment belongs to that pull or to the next, and to nobody who is gone.
+func TestReleaseWhileAPullGivesUp(t *testing.T) {
+	q := openQueue(t, openIn(t, t.TempDir()), WorkQueue)
+	var lines sync.WaitGroup
+	for i := range 100 {
+		key := fmt.Sprint(i)
+		publish(t, q, key, "x")
+		p := openPuller(t, q, PullerConfig{Key: key, MaxInFlight: 1})
+		publish(t, q, key, "y")
+		held := pullOne(t, p)
+		lines.Go(func() {
+			for round := range 3 {
+				given := make(chan []*Delivery)
+				go func() {
+					list, err := p.Pull(testContext(t), 1)
+					if err != nil {
+						t.Error(err)
+					}
+					given <- list
+				}()
+				// Around the moment, over the lines.
+				time.Sleep(answerTime + time.Duration(i-50)*100*time.Microsecond)
+				if err := held.Release(0); err != nil {
+					t.Error(err)
+				}
+				list := <-given
+				for deadline := time.Now().Add(testTime / 4); len(list) == 0; {
+					var err error
+					if list, err = p.Pull(testContext(t), 1); err != nil || time.Now().After(deadline) {
+						t.Errorf("line %d, round %d: a released message is not given to anybody: %v", i, round, err)
+						return
+					}
+				}
+				held = list[0]
+			}
+		})
+	}
+	lines.Wait()
+}
+
 func TestPullerIsMadeAnew(t *testing.T) {
 	q := openQueue(t, openIn(t, t.TempDir()), WorkQueue)
 	publish(t, q, "a", "x")

@@ -30,6 +30,7 @@ type SourceConfig struct {
 // whatever dies. Its methods may be called from many goroutines.
 type Source struct {
 	bus      *Bus
+	js       jetstream.JetStream
 	cfg      SourceConfig
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
@@ -51,7 +52,7 @@ func (b *Bus) Source(ctx context.Context, cfg SourceConfig) (*Source, error) {
 	if stream.CachedInfo().Config.Retention == jetstream.WorkQueuePolicy {
 		cfg.FromStart = true // the engine takes nothing else
 	}
-	s := &Source{bus: b, cfg: cfg, stream: stream}
+	s := &Source{bus: b, js: js, cfg: cfg, stream: stream}
 	if err := s.configure(ctx, cfg.Lease); err != nil {
 		return nil, wrap(err, "store: read stream %s", cfg.Stream)
 	}
@@ -120,23 +121,19 @@ func (b *Bus) DropSource(ctx context.Context, stream, name string) error {
 	return wrap(err, "store: give up a consumer of stream %s", stream)
 }
 
+// pullTime is for how long one request waits in the engine. A request does not outlive
+// its engine, so this is also how long one that has come back is not asked.
+const pullTime = 10 * time.Second
+
 // Pull waits for a message and returns it with those that are there too, at most n, each
-// under a lease. When ctx ends it returns its error, or what it has got; a message that the
-// engine was about to send then comes again when its lease is over.
+// under a lease. When ctx ends it returns its error, or what it has got.
 func (s *Source) Pull(ctx context.Context, n int) ([]*Taken, error) {
 	for {
-		wait, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it takes no deadline that is near
-		stop := context.AfterFunc(ctx, cancel)
-		batch, err := s.consumer.Fetch(1, jetstream.FetchContext(wait))
-		var list []*Taken
-		if err == nil {
-			list, err = s.collect(batch)
-		}
-		stop()
-		cancel()
+		list, err := s.fetch(ctx, 1, pullTime)
 		switch {
 		case len(list) > 0 && n > 1:
-			return s.pullMore(list, n-1), nil
+			more, _ := s.fetch(ctx, n-1, 0) // an error is left for the next pull
+			return append(list, more...), nil
 		case len(list) > 0:
 			return list, nil
 		case ctx.Err() != nil:
@@ -147,29 +144,20 @@ func (s *Source) Pull(ctx context.Context, n int) ([]*Taken, error) {
 	}
 }
 
-// pullMore adds what is there already. An error is left for the next pull.
-func (s *Source) pullMore(list []*Taken, n int) []*Taken {
-	batch, err := s.consumer.FetchNoWait(n)
-	if err != nil {
-		return list
-	}
-	more, _ := s.collect(batch)
-	return append(list, more...)
-}
-
-func (s *Source) collect(batch jetstream.MessageBatch) ([]*Taken, error) {
-	var list []*Taken
-	for m := range batch.Messages() {
+func (s *Source) fetch(ctx context.Context, n int, wait time.Duration) ([]*Taken, error) {
+	messages, err := fetch(ctx, s.js, s.consumer, n, wait)
+	list := make([]*Taken, 0, len(messages))
+	for _, m := range messages {
 		meta, err := m.Metadata()
 		if err != nil {
 			return list, err
 		}
 		list = append(list, &Taken{
-			Subject: m.Subject(), Headers: m.Headers(), Data: m.Data(),
+			Subject: m.Subject, Headers: m.Header, Data: m.Data,
 			Seq: meta.Sequence.Stream, Time: meta.Timestamp.UTC(), Deliveries: int(meta.NumDelivered), msg: m,
 		})
 	}
-	return list, batch.Error()
+	return list, err
 }
 
 // Position is how far a source has come.
@@ -213,7 +201,7 @@ type Taken struct {
 	Seq        uint64
 	Time       time.Time // when the stream got it
 	Deliveries int       // 1 at first
-	msg        jetstream.Msg
+	msg        *nats.Msg
 }
 
 // Ack says that messages are done with, and returns once the engine knows. Messages
@@ -230,7 +218,7 @@ func Ack(ctx context.Context, list []*Taken) error {
 	// The engine takes them in their order.
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err := list[len(list)-1].msg.DoubleAck(ctx)
+	err := list[len(list)-1].msg.AckSync(nats.Context(ctx))
 	if errors.Is(err, nats.ErrNoResponders) {
 		return nil
 	}
