@@ -17,14 +17,14 @@ import (
 func small(t *testing.T, mb int) (dir string) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("only root can mount")
+		t.Skip("mounting a small disk needs root: run the tests as root")
 	}
 	dir = filepath.Join(t.TempDir(), "disk")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mb)); err != nil {
-		t.Skip(err)
+		t.Skipf("no small disk: %v; run the tests where root may mount a tmpfs", err)
 	}
 	t.Cleanup(func() {
 		// The kernel lets go of the last image a moment after its sandbox has gone.
@@ -40,7 +40,7 @@ func TestDiskOfIdleInstancesIsGivenToOthers(t *testing.T) {
 	const functions = 11
 	p := upIn(t, small(t, 2200)) // 256 MB are kept: three of 556 MB fit
 	if p.status().Isolation != "runc" {
-		t.Skip("the temporary directories of plain processes have no limit")
+		t.Skip("temporary directories have a limit only in sandboxes: install runc, and run the tests as root")
 	}
 	for i := range functions {
 		p.deploy(node(fmt.Sprint("f", i), burstSource, map[string]any{"memoryMB": 128}))

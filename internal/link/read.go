@@ -71,7 +71,7 @@ func (c *Conn) frames(b []byte) (used int, err error) {
 // keep keeps the beginning of a frame, with room for all of it.
 func (c *Conn) keep(rest []byte) {
 	if len(rest) == 0 {
-		giveWide(c.part)
+		wides.Give(c.part)
 		c.part = nil // an instance that says nothing costs nothing
 		return
 	}
@@ -89,10 +89,10 @@ func (c *Conn) keep(rest []byte) {
 	if need == smallBuffer {
 		c.part = make([]byte, 0, need)
 	} else {
-		c.part = takeWide()
+		c.part = wides.Take(need)
 	}
 	c.part = append(c.part, rest...)
-	giveWide(old)
+	wides.Give(old)
 }
 
 // stop ends the connection from elsewhere than the reader, which it waits for.

@@ -3,7 +3,6 @@ package link
 import (
 	"errors"
 	"runtime"
-	"sync"
 	"time"
 
 	"hearth/internal/loop"
@@ -21,6 +20,9 @@ const (
 	// frames: what it had sent before it died is still to be read.
 	deafGrace = time.Second
 )
+
+// wides are such buffers that are not in use, for all connections.
+var wides = loop.Buffers{Size: wide}
 
 // Send sends a call. It does not block: what the socket does not take waits where the
 // owner has it, until the call streams or ends. After an error nothing was sent and Done is
@@ -173,7 +175,7 @@ func (c *Conn) next() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cap(c.out) > keepBuffer { // it has been written
-		giveWide(c.out)
+		wides.Give(c.out)
 		c.out = nil
 	}
 	c.fillLocked()
@@ -185,34 +187,14 @@ func (c *Conn) next() bool {
 	return true
 }
 
-// wides are buffers of the size wide that are not in use, for all connections.
-var wides sync.Pool
-
 // roomLocked makes room in pending for n bytes more. What is large goes into a buffer
-// that is used again: to make one each time costs more than to fill it.
+// that is used again.
 func (c *Conn) roomLocked(n int) {
 	need := len(c.pending) + n
 	if need <= max(keepBuffer, cap(c.pending)) || need > wide {
 		return
 	}
-	c.pending = append(takeWide(), c.pending...)
-}
-
-// takeWide returns an empty buffer of the size wide.
-func takeWide() []byte {
-	if b, ok := wides.Get().(*[]byte); ok {
-		return (*b)[:0]
-	}
-	return make([]byte, 0, wide)
-}
-
-// giveWide gives a buffer back that nobody looks at any more; others than wide ones are
-// left to the garbage collector.
-func giveWide(b []byte) {
-	if cap(b) == wide {
-		kept := b // what escapes is this one, for nothing else
-		wides.Put(&kept)
-	}
+	c.pending = append(wides.Take(need), c.pending...)
 }
 
 // fillLocked adds parts of large payloads to pending, a chunk of each in turn.

@@ -199,26 +199,19 @@ func TestReleaseWhileAPullGivesUp(t *testing.T) {
 		held := pullOne(t, p)
 		lines.Go(func() {
 			for round := range 3 {
-				given := make(chan []*Delivery)
-				go func() {
-					list, err := p.Pull(testContext(t), 1)
-					if err != nil {
+				// At that moment, or a little before or after it, over the lines.
+				released := make(chan error, 1)
+				time.AfterFunc(answerTime+time.Duration(i-50)*100*time.Microsecond, func() { released <- held.Release(0) })
+				var list []*Delivery
+				for end := time.Now().Add(testTime / 4); len(list) == 0 && time.Now().Before(end); {
+					var err error
+					if list, err = p.Pull(testContext(t), 1); err != nil {
 						t.Error(err)
 					}
-					given <- list
-				}()
-				// Around the moment, over the lines.
-				time.Sleep(answerTime + time.Duration(i-50)*100*time.Microsecond)
-				if err := held.Release(0); err != nil {
-					t.Error(err)
 				}
-				list := <-given
-				for deadline := time.Now().Add(testTime / 4); len(list) == 0; {
-					var err error
-					if list, err = p.Pull(testContext(t), 1); err != nil || time.Now().After(deadline) {
-						t.Errorf("line %d, round %d: a released message is not given to anybody: %v", i, round, err)
-						return
-					}
+				if err := <-released; err != nil || len(list) == 0 {
+					t.Errorf("line %d, round %d: nobody is given the message: %v", i, round, err)
+					return
 				}
 				held = list[0]
 			}

@@ -15,6 +15,9 @@ import (
 const (
 	// keepBuffer is the largest buffer that an idle connection keeps, in bytes.
 	keepBuffer = 16 << 10
+	// wide is the size of the buffers that large requests are read into, in bytes. Still
+	// larger ones have buffers of their own.
+	wide = 256 << 10
 	// directBytes is from how much room on a body is read to where it belongs, in bytes.
 	directBytes = 8 << 10
 	// trust is for how many times of what has come of a request there may be room.
@@ -22,6 +25,9 @@ const (
 	// readAhead bounds what is read beyond the request being served, in bytes.
 	readAhead = 64 << 10
 )
+
+// wides are such buffers that are not in use, for all connections.
+var wides = loop.Buffers{Size: wide}
 
 // LingerTime and LingerBytes bound what a client may still send that is not read any
 // more.
@@ -264,8 +270,8 @@ func (c *conn) widen(size int) {
 		c.in = c.in[:copy(c.in[:cap(c.in)], b)]
 	} else {
 		old := c.in
-		c.in = append(takeWide(size), b...)
-		giveWide(old)
+		c.in = append(wides.Take(size), b...)
+		wides.Give(old)
 	}
 	c.at = 0
 }
@@ -278,7 +284,7 @@ func (c *conn) rest() {
 	}
 	c.at, c.in = 0, c.in[:0]
 	if cap(c.in) > keepBuffer {
-		giveWide(c.in)
+		wides.Give(c.in)
 		c.in = nil
 	}
 	if c.large { // the handler's memory may hold on to both sides of it

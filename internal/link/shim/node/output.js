@@ -65,46 +65,45 @@ function result(stream, flags, text) {
     return;
   }
   const size = Buffer.byteLength(text);
-  const body = size === text.length ? text : Buffer.from(text); // ASCII is not copied before it leaves
   const head = Buffer.alloc(SIZES);
   head.writeUInt32LE(size, 0);
-  large.push({ type: TYPE.RESULT, flags: flags | SIZED, stream, head, body, from: 0 });
-  schedule();
+  addResult(stream, flags, head, text, size);
 }
 
 // answer adds a response to an HTTP request and the body that belongs into it, which has
 // so many bytes. The caller has checked their size.
 function answer(stream, text, body, size) {
   const most = HEADER + SIZES + text.length * 3 + size;
-  const ascii = size === body.length;
   if (most > CHUNK) {
-    const r = { type: TYPE.RESULT, flags: SIZED, stream, head: answerHead(text, size), body, from: 0 };
-    if (r.head.length > CHUNK) { // it needs more than one frame itself
-      r.body = Buffer.concat([r.head, Buffer.from(body)]);
-      r.head = EMPTY;
-    } else if (!ascii) {
-      r.body = Buffer.from(body);
-    }
-    large.push(r);
-  } else {
-    if (out.length - used < most) makeRoom(most);
-    const begin = used + HEADER + SIZES;
-    const length = out.write(text, begin);
-    out.write(body, begin + length, ascii ? 'latin1' : 'utf8');
-    out.writeUInt32LE(length, begin - 8);
-    out.writeUInt32LE(size, begin - 4);
-    header(used, TYPE.RESULT, SIZED, stream, SIZES + length + size);
-    used = begin + length + size;
+    const head = Buffer.from(' '.repeat(SIZES) + text);
+    head.writeUInt32LE(head.length - SIZES, 0);
+    head.writeUInt32LE(size, 4);
+    addResult(stream, 0, head, body, size);
+    return;
   }
+  if (out.length - used < most) makeRoom(most);
+  const begin = used + HEADER + SIZES;
+  const length = out.write(text, begin);
+  out.write(body, begin + length, size === body.length ? 'latin1' : 'utf8');
+  out.writeUInt32LE(length, begin - 8);
+  out.writeUInt32LE(size, begin - 4);
+  header(used, TYPE.RESULT, SIZED, stream, SIZES + length + size);
+  used = begin + length + size;
   schedule();
 }
 
-// answerHead is what comes before the body of an answer: how long both are, and the text.
-function answerHead(text, size) {
-  const head = Buffer.from(' '.repeat(SIZES) + text);
-  head.writeUInt32LE(head.length - SIZES, 0);
-  head.writeUInt32LE(size, 4);
-  return head;
+// addResult adds a large response: its sizes and what else comes first, and a text of so
+// many bytes.
+function addResult(stream, flags, head, text, size) {
+  const r = { type: TYPE.RESULT, flags: flags | SIZED, stream, head, body: text, from: 0 };
+  if (head.length > CHUNK) { // it needs more than one frame itself
+    r.body = Buffer.concat([head, Buffer.from(text)]);
+    r.head = EMPTY;
+  } else if (size !== text.length) { // ASCII is not copied before it leaves
+    r.body = Buffer.from(text);
+  }
+  large.push(r);
+  schedule();
 }
 
 // bytes adds a frame: a head of one byte for each character, and at most CHUNK bytes
