@@ -14,12 +14,14 @@ import (
 	"hearth/internal/hearth"
 	"hearth/internal/hearth/packed"
 	"hearth/internal/invoke"
+	"hearth/internal/loop"
 )
 
 const (
 	// largeBytes is from what size on a payload or a result is dealt with beside the
-	// loops: checking it would keep all other requests waiting.
-	largeBytes = 64 << 10
+	// loops: checking it would keep all other requests waiting. What is smaller takes some
+	// microseconds, and half a millisecond when somebody means harm.
+	largeBytes = 128 << 10
 	// joinBytes is up to what size a body is copied behind its head, so that both leave
 	// in one write.
 	joinBytes = 32 << 10
@@ -50,6 +52,7 @@ type hot struct {
 
 	result *hearth.Result
 	err    error
+	memory []byte // that the answer lies in
 }
 
 var _ hearth.Completion = (*hot)(nil)
@@ -83,6 +86,15 @@ func (p hotPaths) Begin(x *front.Exchange) {
 		return
 	}
 	h.start()
+}
+
+// Done implements front.Handler.
+func (hotPaths) Done(x *front.Exchange) {
+	if h := x.Memory.(*hot); h.memory != nil {
+		h.ctx.Response.ResetBody() // which lies there, too
+		loop.GiveBuffer(h.memory)
+		h.memory = nil
+	}
 }
 
 // Late implements front.Handler.
@@ -197,6 +209,9 @@ func (h *hot) answer() {
 	defer h.recovered()
 	s, ctx, result, err := h.s, &h.ctx, h.result, h.err
 	h.result, h.err, h.call.req.HTTP.Body = nil, nil, nil
+	if err == nil {
+		h.memory = result.Memory
+	}
 	ctx.Response.Reset()
 	ctx.Response.Header.SetNoDefaultContentType(true)
 	switch {

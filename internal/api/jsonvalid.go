@@ -85,7 +85,8 @@ func checkString(b []byte, i int) (end int, ok bool) {
 		case c == '"':
 			return i + 1, true
 		case c >= 0x80:
-			i++
+			for i++; i < len(b) && b[i] >= 0x80; i++ {
+			}
 		case c != '\\' || i+1 >= len(b): // a control character
 			return i, false
 		case b[i+1] == 'u':

@@ -104,6 +104,9 @@ type Result struct {
 	// Body is the body of an answer to an HTTP request that came beside Payload, whose
 	// own "body" is empty then; nil if it did not.
 	Body []byte
+	// Memory, if set, is the buffer that Payload and Body lie in. Who has done with both
+	// may give it to be used again (loop.GiveBuffer); nobody has to.
+	Memory []byte
 	// Stream has the response instead of Payload when it comes in parts. The
 	// invocation is still under way then: FunctionError, LogTail and Report are those
 	// of Stream.Result. The owner of the Result must read Stream to its end or Close

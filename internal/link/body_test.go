@@ -31,7 +31,7 @@ func TestBodyBehindEvent(t *testing.T) {
 		got := first.body
 		for flags := first.flags; flags&more != 0; {
 			next := p.expect(tData)
-			if len(next.body) == 0 || len(next.body) > 64<<10 {
+			if len(next.body) == 0 || len(next.body) > 128<<10 {
 				t.Errorf("DATA of %d bytes", len(next.body))
 			}
 			got, flags = append(got, next.body...), next.flags

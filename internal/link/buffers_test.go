@@ -25,11 +25,11 @@ func TestSmallPartCostsLittle(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range rounds {
-		c.keep(part)
+		c.keep(part, part)
 		if cap(c.part) < smallBuffer || len(c.part) != len(part) {
 			t.Fatalf("kept %d of %d bytes in %d", len(c.part), len(part), cap(c.part))
 		}
-		c.keep(nil)
+		c.keep(nil, nil)
 	}
 	runtime.ReadMemStats(&after)
 	if each := (after.TotalAlloc - before.TotalAlloc) / rounds; each > 4*smallBuffer {

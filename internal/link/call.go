@@ -5,16 +5,19 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
 	"hearth/internal/hearth"
+	"hearth/internal/loop"
 )
 
 // trusted is for how much of a response memory is made because the shim says that it
 // will come, in bytes; for more of it when so much has come.
 const trusted = 1 << 20
+
+// pooled is from what size on a response lies in a buffer that is used again, in bytes.
+const pooled = 32 << 10
 
 // Call is one invocation sent to an instance. The owner fills the request fields,
 // sends it, waits for Done and reads the result fields. While it is in flight it
@@ -40,6 +43,7 @@ type Call struct {
 	// or a failure document.
 	Response []byte
 	Body     []byte // of an HTTP answer, if it came beside Response
+	Memory   []byte // that both lie in, if it is one for loop.GiveBuffer
 	Failed   bool
 	Err      error
 	Stream   *Stream
@@ -96,8 +100,8 @@ func NewCall() *Call { return calls.Get().(*Call) }
 func (call *Call) Done() <-chan struct{} { return call.done }
 
 // Release gives a Call back for reuse. The owner must have received from Done, have been
-// told that it ended, or have had an error from Send; it must not touch the Call any more. Response stays
-// the owner's.
+// told that it ended, or have had an error from Send; it must not touch the Call any more. Response,
+// Body and Memory stay the owner's.
 func (call *Call) Release() {
 	if call.stream != 0 || len(call.done) != 0 {
 		panic("link: a call was released in flight")
@@ -123,7 +127,7 @@ func (call *Call) check() error {
 
 // reset clears what an earlier use left, but for cancelled: Cancel may have come first.
 func (call *Call) reset() {
-	call.Response, call.Body, call.Failed, call.Err, call.Stream = nil, nil, false, nil, nil
+	call.Response, call.Body, call.Memory, call.Failed, call.Err, call.Stream = nil, nil, nil, false, nil, nil
 	call.begun, call.tooLarge, call.sized = false, false, false
 	call.unsent, call.unsentBody = nil, nil
 }
@@ -183,7 +187,11 @@ func (call *Call) announce(body []byte, most int) {
 		call.tooLarge = true
 		return
 	}
-	call.Response = make([]byte, 0, min(call.size, trusted))
+	if room := min(call.size, trusted); room >= pooled {
+		call.Response = loop.TakeBuffer(room)
+	} else {
+		call.Response = make([]byte, 0, room)
+	}
 }
 
 // take adds a part of the response. Past the bound it drops everything, so that a
@@ -199,7 +207,9 @@ func (call *Call) take(part []byte, last bool, most int) {
 		return
 	}
 	if call.sized && len(call.Response)+len(part) > cap(call.Response) {
-		call.Response = slices.Grow(call.Response, max(call.size-len(call.Response), len(part)))
+		begun := call.Response
+		call.Response = append(loop.TakeBuffer(max(call.size, len(begun)+len(part))), begun...)
+		loop.GiveBuffer(begun)
 	}
 	call.Response = append(call.Response, part...)
 }
@@ -212,6 +222,9 @@ func (call *Call) split() bool {
 	}
 	if len(call.Response) != call.size {
 		return false
+	}
+	if call.size >= pooled {
+		call.Memory = call.Response
 	}
 	if call.head < call.size {
 		call.Response, call.Body = call.Response[:call.head:call.head], call.Response[call.head:]

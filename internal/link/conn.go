@@ -62,6 +62,7 @@ type Conn struct {
 
 	reading sync.Mutex // held while frames are handled
 	part    []byte     // what has come of a frame that is not whole yet
+	kept    []byte     // the buffer that part lies in
 
 	out []byte // being written, by whoever set writing
 

@@ -86,7 +86,7 @@ func TestPayloadInParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(r.body) > 64<<10 {
+		if len(r.body) > 128<<10 {
 			t.Errorf("frame of %d bytes", len(r.body))
 		}
 		part := r.body

@@ -12,7 +12,7 @@ const (
 	maxFrame = 256 << 10
 	// chunk is the most that the host puts into one frame, so that a large payload
 	// lets the others' frames pass.
-	chunk = 64 << 10
+	chunk = 128 << 10
 	// window is how many bytes of a streamed response a shim may send before the
 	// first WINDOW.
 	window = 256 << 10

@@ -11,6 +11,9 @@ import (
 // in bytes.
 const smallBuffer = 4 << 10
 
+// stealBytes is from how much of a frame on the scratch is kept instead of a copy.
+const stealBytes = 8 << 10
+
 // Ready is called by the loop: the socket can be read, or takes bytes again.
 func (c *Conn) Ready(events loop.Events) {
 	if events&loop.Writable != 0 {
@@ -44,7 +47,7 @@ func (c *Conn) read() error {
 	if err != nil {
 		return err
 	}
-	c.keep(buf[used : had+n])
+	c.keep(buf[used:had+n], buf)
 	return nil
 }
 
@@ -68,11 +71,12 @@ func (c *Conn) frames(b []byte) (used int, err error) {
 	return used, nil
 }
 
-// keep keeps the beginning of a frame, with room for all of it.
-func (c *Conn) keep(rest []byte) {
+// keep keeps the beginning of a frame, with room for all of it: what is left of buf, which
+// is the scratch or where parts are kept.
+func (c *Conn) keep(rest, buf []byte) {
 	if len(rest) == 0 {
-		wides.Give(c.part)
-		c.part = nil // an instance that says nothing costs nothing
+		loop.GiveBuffer(c.kept)
+		c.kept, c.part = nil, nil // an instance that says nothing costs nothing
 		return
 	}
 	need := smallBuffer
@@ -80,19 +84,22 @@ func (c *Conn) keep(rest []byte) {
 		h, _ := decodeHeader(rest) // was legal a moment ago
 		need = max(need, headerSize+int(h.length))
 	}
-	if cap(c.part) >= need {
-		c.part = c.part[:len(rest)]
-		copy(c.part, rest) // also where rest lies within it
+	old := c.kept
+	switch {
+	case cap(old) >= need:
+		c.part = append(old[:0], rest...) // also where rest lies within it
 		return
+	case old == nil && len(rest) >= stealBytes && cap(rest) >= need:
+		c.kept, c.part = buf, rest
+		c.socket.Loop().KeepScratch()
+		return
+	case need == smallBuffer:
+		c.kept = make([]byte, 0, need)
+	default:
+		c.kept = loop.TakeBuffer(need)
 	}
-	old := c.part
-	if need == smallBuffer {
-		c.part = make([]byte, 0, need)
-	} else {
-		c.part = wides.Take(need)
-	}
-	c.part = append(c.part, rest...)
-	wides.Give(old)
+	c.part = append(c.kept, rest...)
+	loop.GiveBuffer(old)
 }
 
 // stop ends the connection from elsewhere than the reader, which it waits for.

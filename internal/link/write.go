@@ -10,19 +10,16 @@ import (
 
 const (
 	// writeTarget is how much of large payloads is added to one write, in bytes.
-	writeTarget = 4 * chunk
+	writeTarget = 256 << 10
 	// keepBuffer is the largest buffer kept for the next write, in bytes.
 	keepBuffer = 64 << 10
-	// wide is the size of the buffers for frames of large payloads, in bytes: what
-	// fillLocked fills, and a frame more.
+	// wide is for how much a buffer with frames of large payloads is taken, in bytes: for
+	// what fillLocked fills, and a frame more.
 	wide = writeTarget + 2*chunk
 	// deafGrace is how long the reader goes on after the peer has stopped taking
 	// frames: what it had sent before it died is still to be read.
 	deafGrace = time.Second
 )
-
-// wides are such buffers that are not in use, for all connections.
-var wides = loop.Buffers{Size: wide}
 
 // Send sends a call. It does not block: what the socket does not take waits where the
 // owner has it, until the call streams or ends. After an error nothing was sent and Done is
@@ -175,7 +172,7 @@ func (c *Conn) next() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cap(c.out) > keepBuffer { // it has been written
-		wides.Give(c.out)
+		loop.GiveBuffer(c.out)
 		c.out = nil
 	}
 	c.fillLocked()
@@ -191,10 +188,12 @@ func (c *Conn) next() bool {
 // that is used again.
 func (c *Conn) roomLocked(n int) {
 	need := len(c.pending) + n
-	if need <= max(keepBuffer, cap(c.pending)) || need > wide {
+	if need <= max(keepBuffer, cap(c.pending)) {
 		return
 	}
-	c.pending = append(wides.Take(need), c.pending...)
+	old := c.pending
+	c.pending = append(loop.TakeBuffer(max(need, wide)), old...)
+	loop.GiveBuffer(old)
 }
 
 // fillLocked adds parts of large payloads to pending, a chunk of each in turn.

@@ -1,30 +1,41 @@
 package loop
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+)
 
-// Buffers are those of one size that are not in use. To make one for each large message
-// costs more than to fill it.
-type Buffers struct {
-	Size int // in bytes
-	pool sync.Pool
-}
+// Large messages pass through buffers that are used again, for all connections: to make
+// one for each costs more than to fill it.
+const (
+	leastBuffer = 64 << 10 // bytes
+	mostBuffer  = 8 << 20
+)
 
-// Take returns an empty buffer for size bytes; one for more than Size is made for it.
-func (b *Buffers) Take(size int) []byte {
-	if size > b.Size {
+// kept has the buffers that are not in use: by size, which is leastBuffer times a power
+// of two.
+var kept [8]sync.Pool
+
+// TakeBuffer returns an empty buffer for size bytes. Its memory may hold what others have
+// written there.
+func TakeBuffer(size int) []byte {
+	if size > mostBuffer {
 		return make([]byte, 0, size)
 	}
-	if kept, ok := b.pool.Get().(*[]byte); ok {
-		return (*kept)[:0]
+	class := bits.Len(uint(max(size-1, 0) / leastBuffer))
+	if b, ok := kept[class].Get().(*[]byte); ok {
+		return (*b)[:0]
 	}
-	return make([]byte, 0, b.Size)
+	return make([]byte, 0, leastBuffer<<class)
 }
 
-// Give gives a buffer back that nobody looks at any more; those of another size are left
-// to the garbage collector.
-func (b *Buffers) Give(buffer []byte) {
-	if cap(buffer) == b.Size {
-		kept := buffer // what escapes is this one, for nothing else
-		b.pool.Put(&kept)
+// GiveBuffer gives a buffer back that nobody looks at any more; those that TakeBuffer does
+// not make are left to the garbage collector.
+func GiveBuffer(b []byte) {
+	size := cap(b)
+	if size < leastBuffer || size > mostBuffer || size&(size-1) != 0 {
+		return
 	}
+	whole := b[:0] // what escapes is this one, for nothing else
+	kept[bits.Len(uint(size/leastBuffer))-1].Put(&whole)
 }

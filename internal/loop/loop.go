@@ -38,8 +38,8 @@ type Flusher interface {
 }
 
 const (
-	batch       = 256      // sockets looked at in one turn
-	scratchSize = 64 << 10 // bytes
+	batch       = 256       // sockets looked at in one turn
+	scratchSize = 256 << 10 // bytes
 )
 
 // Loop watches sockets. Its methods may be called from many goroutines.
@@ -81,7 +81,7 @@ func New() (*Loop, error) {
 		unix.Close(epoll)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	l := &Loop{epoll: epoll, wake: wake, scratch: make([]byte, scratchSize), done: make(chan struct{})}
+	l := &Loop{epoll: epoll, wake: wake, scratch: TakeBuffer(scratchSize)[:scratchSize], done: make(chan struct{})}
 	l.spin = newSpinner(runtime.GOMAXPROCS(0))
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1, Pad: -1}
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, wake, &event); err != nil {
@@ -115,8 +115,12 @@ func (l *Loop) Later(f Flusher) bool {
 }
 
 // Scratch is room for one read, which every Ready of this loop may use: what is to be
-// kept must be copied.
+// kept must be copied, or kept with KeepScratch.
 func (l *Loop) Scratch() []byte { return l.scratch }
+
+// KeepScratch leaves the scratch to the caller, who is in Ready: it is a buffer, for
+// GiveBuffer in the end. The loop takes another.
+func (l *Loop) KeepScratch() { l.scratch = TakeBuffer(scratchSize)[:scratchSize] }
 
 func (l *Loop) run() {
 	defer l.close()

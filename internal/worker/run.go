@@ -93,7 +93,7 @@ func (c *call) CallEnded(lc *link.Call) {
 		return // its time was up, and the timer may be cancelling lc at this moment
 	}
 	err := lc.Err
-	c.result.Payload, c.result.Body = lc.Response, lc.Body
+	c.result.Payload, c.result.Body, c.result.Memory = lc.Response, lc.Body, lc.Memory
 	if lc.Failed {
 		c.result.FunctionError = hearth.Unhandled
 	}

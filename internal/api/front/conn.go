@@ -15,9 +15,6 @@ import (
 const (
 	// keepBuffer is the largest buffer that an idle connection keeps, in bytes.
 	keepBuffer = 16 << 10
-	// wide is the size of the buffers that large requests are read into, in bytes. Still
-	// larger ones have buffers of their own.
-	wide = 256 << 10
 	// directBytes is from how much room on a body is read to where it belongs, in bytes.
 	directBytes = 8 << 10
 	// trust is for how many times of what has come of a request there may be room.
@@ -25,9 +22,6 @@ const (
 	// readAhead bounds what is read beyond the request being served, in bytes.
 	readAhead = 64 << 10
 )
-
-// wides are such buffers that are not in use, for all connections.
-var wides = loop.Buffers{Size: wide}
 
 // LingerTime and LingerBytes bound what a client may still send that is not read any
 // more.
@@ -136,8 +130,11 @@ func (c *conn) read() {
 	scratch := c.socket.Loop().Scratch()
 	free := c.in[len(c.in):cap(c.in)]
 	direct := c.taken && len(free) >= directBytes // next has made room for the body
-	if direct {
+	switch {
+	case direct:
 		scratch = free[:min(len(free), len(scratch))]
+	case c.busy:
+		scratch = scratch[:readAhead]
 	}
 	n, err := c.socket.Read(scratch)
 	switch {
@@ -155,9 +152,14 @@ func (c *conn) read() {
 		c.close()
 		return
 	}
-	if direct {
+	switch {
+	case direct:
 		c.in = c.in[:len(c.in)+n]
-	} else {
+	case len(c.in) == 0 && n > keepBuffer: // as a rule a part of a large request
+		loop.GiveBuffer(c.in)
+		c.in = scratch[:n]
+		c.socket.Loop().KeepScratch()
+	default:
 		c.room(n)
 		c.in = append(c.in, scratch[:n]...)
 	}
@@ -260,18 +262,18 @@ func (c *conn) next() bool {
 
 // widen makes room for a request of that size, which has not come whole; for one that has
 // only begun to come, not for all of it: a client who says much and sends nothing must not
-// cost much.
+// cost much. A buffer may have twice the room it was taken for.
 func (c *conn) widen(size int) {
 	b := c.in[c.at:]
-	if size = min(size, trust*len(b)); cap(c.in)-c.at >= size || len(b) < wide/trust {
+	if size = min(size, trust/2*len(b)); cap(c.in)-c.at >= size || len(b) < keepBuffer {
 		return
 	}
 	if cap(c.in) >= size {
 		c.in = c.in[:copy(c.in[:cap(c.in)], b)]
 	} else {
 		old := c.in
-		c.in = append(wides.Take(size), b...)
-		wides.Give(old)
+		c.in = append(loop.TakeBuffer(size), b...)
+		loop.GiveBuffer(old)
 	}
 	c.at = 0
 }
@@ -284,7 +286,7 @@ func (c *conn) rest() {
 	}
 	c.at, c.in = 0, c.in[:0]
 	if cap(c.in) > keepBuffer {
-		wides.Give(c.in)
+		loop.GiveBuffer(c.in)
 		c.in = nil
 	}
 	if c.large { // the handler's memory may hold on to both sides of it
@@ -339,6 +341,7 @@ func (c *conn) flush() {
 // release ends the exchange.
 func (c *conn) release() {
 	c.busy = false
+	c.front.cfg.Handler.Done(&c.x)
 	c.x.Request = Request{}
 }
 

@@ -22,7 +22,9 @@ type held struct{ begun chan *Exchange }
 
 func (h held) Takes(x *Exchange) bool { x.Memory = h; return true }
 func (h held) Begin(x *Exchange)      { h.begun <- x }
-func (h held) Late() []byte           { return nil }
+func (held) Done(*Exchange)           {}
+
+func (h held) Late() []byte { return nil }
 
 func answer(x *Exchange, size int) {
 	x.Answer(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size), bytes.Repeat([]byte("a"), size), false)
@@ -162,7 +164,7 @@ func TestWidenTrusts(t *testing.T) {
 // A client may go away while its request is served: what it has sent stays as it is until
 // it is answered, though nobody will have the answer.
 func TestGoneClientsBodyStays(t *testing.T) {
-	const size = wide / 2
+	const size = 128 << 10
 	h := held{make(chan *Exchange, 1)}
 	f, c := connect(t, h)
 	addr := c.RemoteAddr().String()

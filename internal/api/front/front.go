@@ -25,6 +25,12 @@ type Handler interface {
 	Begin(x *Exchange)
 	// Both are called on a loop's goroutine and must not block.
 
+	// Done tells that the exchange is over, with what Answer was given left to the handler
+	// again: it has been written, or nobody is there any more. It is called by any
+	// goroutine, must not block and has no business with x but its Memory. A connection
+	// that ends while it writes may leave it out.
+	Done(x *Exchange)
+
 	// Late returns an answer for a client that did not send its request in time.
 	Late() []byte
 }

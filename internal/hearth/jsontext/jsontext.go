@@ -83,29 +83,39 @@ func appendEscaped(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 }
 
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
 // BareRun is how many bytes at the beginning of b stand for themselves in JSON text,
-// whatever follows them: ASCII but for control characters, quote and backslash. It
-// looks at eight bytes at a time.
+// whatever follows them: ASCII but for control characters, quote and backslash.
 func BareRun(b []byte) int {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x80 * ones
-	)
-	i := 0
-	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote, slash := w^'"'*ones, w^'\\'*ones
-		// The lowest high bit that is set is that of the first byte that does not stand for
-		// itself; borrowing may set wrong ones above it.
-		special := (w | (w-' '*ones)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
-		if special != 0 {
-			return i + bits.TrailingZeros64(special)/8
-		}
-	}
-	for ; i < len(b); i++ {
-		if c := b[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x80 {
+	rest := b
+	for len(rest) >= 32 {
+		some := special(binary.LittleEndian.Uint64(rest)) | special(binary.LittleEndian.Uint64(rest[8:])) |
+			special(binary.LittleEndian.Uint64(rest[16:])) | special(binary.LittleEndian.Uint64(rest[24:]))
+		if some&highs != 0 {
 			break
 		}
+		rest = rest[32:]
 	}
-	return i
+	for len(rest) >= 8 {
+		if some := special(binary.LittleEndian.Uint64(rest)) & highs; some != 0 {
+			return len(b) - len(rest) + bits.TrailingZeros64(some)/8
+		}
+		rest = rest[8:]
+	}
+	for i, c := range rest {
+		if c < ' ' || c == '"' || c == '\\' || c >= 0x80 {
+			return len(b) - len(rest) + i
+		}
+	}
+	return len(b)
+}
+
+// special sets the high bit of each of eight bytes that does not stand for itself. Behind
+// the first that is not ASCII it may be wrong: carries come from there.
+func special(w uint64) uint64 {
+	return w | ^((w + (0x80-' ')*ones) & ((w ^ '"'*ones) + 0x7f*ones) & ((w ^ '\\'*ones) + 0x7f*ones))
 }

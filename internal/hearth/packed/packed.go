@@ -166,6 +166,14 @@ func (b *Builder) Size() int { return cap(b.lengths) + cap(b.text) }
 // IsASCII tells whether all of s is ASCII.
 func IsASCII(s []byte) bool {
 	const highs = 0x8080808080808080
+	for len(s) >= 32 {
+		some := binary.LittleEndian.Uint64(s) | binary.LittleEndian.Uint64(s[8:]) |
+			binary.LittleEndian.Uint64(s[16:]) | binary.LittleEndian.Uint64(s[24:])
+		if some&highs != 0 {
+			return false
+		}
+		s = s[32:]
+	}
 	for len(s) >= 8 {
 		if binary.LittleEndian.Uint64(s)&highs != 0 {
 			return false

@@ -37,10 +37,20 @@ func NewStreams() (*Streams, error) {
 	return &Streams{Conn: conn, Output: r, InnerConn: inner, InnerOutput: w}, nil
 }
 
+// sendBuffer is how much may be under way in each direction, in bytes: a few large bodies,
+// so that neither side waits for the other in the middle of one.
+const sendBuffer = 1 << 20
+
 func socketPair() (net.Conn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	for _, fd := range fds {
+		// Root may go beyond the machine's bound; without it large bodies take more turns.
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
+		}
 	}
 	outer := os.NewFile(uintptr(fds[0]), "descriptor 3, host")
 	defer outer.Close() // FileConn duplicates it
