@@ -20,8 +20,11 @@ import (
 const (
 	// largeBytes is from what size on a payload or a result is dealt with beside the
 	// loops: checking it would keep all other requests waiting. What is smaller takes some
-	// microseconds, and half a millisecond when somebody means harm.
+	// microseconds, and a millisecond when somebody means harm.
 	largeBytes = 128 << 10
+	// largeHead is the same for what a function answers besides a body: headers without
+	// number take far longer.
+	largeHead = 4 << 10
 	// joinBytes is up to what size a body is copied behind its head, so that both leave
 	// in one write.
 	joinBytes = 32 << 10
@@ -90,7 +93,7 @@ func (p hotPaths) Begin(x *front.Exchange) {
 
 // Done implements front.Handler.
 func (hotPaths) Done(x *front.Exchange) {
-	if h := x.Memory.(*hot); h.memory != nil {
+	if h, _ := x.Memory.(*hot); h != nil && h.memory != nil {
 		h.ctx.Response.ResetBody() // which lies there, too
 		loop.GiveBuffer(h.memory)
 		h.memory = nil
@@ -197,7 +200,7 @@ func (h *hot) Complete(result *hearth.Result, err error) {
 	switch {
 	case err == nil && result.Stream != nil:
 		h.s.beside.Go(h.stream)
-	case err == nil && len(result.Payload)+len(result.Body) > largeBytes:
+	case err == nil && (len(result.Payload)+len(result.Body) > largeBytes || h.url && len(result.Payload) > largeHead):
 		h.s.beside.Go(h.answer)
 	default:
 		h.answer()

@@ -11,6 +11,9 @@ import (
 const (
 	// writeTarget is how much of large payloads is added to one write, in bytes.
 	writeTarget = 256 << 10
+	// mostPending is from how much on that is not written yet payloads stay with their
+	// owners, all of them, in bytes: the peer is slow.
+	mostPending = 2 << 20
 	// keepBuffer is the largest buffer kept for the next write, in bytes.
 	keepBuffer = 64 << 10
 	// wide is for how much a buffer with frames of large payloads is taken, in bytes: for
@@ -58,8 +61,12 @@ func (c *Conn) admitLocked(call *Call) error {
 
 func (c *Conn) appendInvokeLocked(call *Call) {
 	meta := call.metaSize()
-	first := min(len(call.Payload), max(chunk-meta, 0))
-	second := min(len(call.HTTP.Body), max(chunk-meta-first, 0))
+	room := max(chunk-meta, 0)
+	if len(c.pending) > mostPending {
+		room = 0
+	}
+	first := min(len(call.Payload), room)
+	second := min(len(call.HTTP.Body), room-first)
 	call.unsent, call.unsentBody = call.Payload[first:], call.HTTP.Body[second:]
 	var flags uint8
 	if call.HTTP.Form != 0 {
@@ -188,7 +195,7 @@ func (c *Conn) next() bool {
 // that is used again.
 func (c *Conn) roomLocked(n int) {
 	need := len(c.pending) + n
-	if need <= max(keepBuffer, cap(c.pending)) {
+	if need <= max(keepBuffer, cap(c.pending)) || need > loop.MostBuffer {
 		return
 	}
 	old := c.pending

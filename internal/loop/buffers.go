@@ -9,7 +9,8 @@ import (
 // one for each costs more than to fill it.
 const (
 	leastBuffer = 64 << 10 // bytes
-	mostBuffer  = 8 << 20
+	// MostBuffer is the size of the largest.
+	MostBuffer = 8 << 20
 )
 
 // kept has the buffers that are not in use: by size, which is leastBuffer times a power
@@ -19,7 +20,7 @@ var kept [8]sync.Pool
 // TakeBuffer returns an empty buffer for size bytes. Its memory may hold what others have
 // written there.
 func TakeBuffer(size int) []byte {
-	if size > mostBuffer {
+	if size > MostBuffer {
 		return make([]byte, 0, size)
 	}
 	class := bits.Len(uint(max(size-1, 0) / leastBuffer))
@@ -33,7 +34,7 @@ func TakeBuffer(size int) []byte {
 // not make are left to the garbage collector.
 func GiveBuffer(b []byte) {
 	size := cap(b)
-	if size < leastBuffer || size > mostBuffer || size&(size-1) != 0 {
+	if size < leastBuffer || size > MostBuffer || size&(size-1) != 0 {
 		return
 	}
 	whole := b[:0] // what escapes is this one, for nothing else

@@ -19,7 +19,8 @@ const (
 	directBytes = 8 << 10
 	// trust is for how many times of what has come of a request there may be room.
 	trust = 16
-	// readAhead bounds what is read beyond the request being served, in bytes.
+	// readAhead is how much may have come beyond the request being served before no more is
+	// read, in bytes.
 	readAhead = 64 << 10
 )
 
@@ -45,7 +46,7 @@ type Exchange struct {
 // Answer writes an answer, whole, of which body is the second part or nil, and ends the
 // exchange: another may have begun when it returns. closing closes the connection
 // afterwards, as the answer has told the client. Both slices must stay as they are until
-// the handler is asked to Begin the next exchange of this connection.
+// the handler is told that the exchange is Done; if it never is, for ever.
 func (x *Exchange) Answer(first, body []byte, closing bool) {
 	c := x.conn
 	c.mu.Lock()
@@ -155,7 +156,7 @@ func (c *conn) read() {
 	switch {
 	case direct:
 		c.in = c.in[:len(c.in)+n]
-	case len(c.in) == 0 && n > keepBuffer: // as a rule a part of a large request
+	case len(c.in) == 0 && n >= len(scratch)/4: // as a rule a part of a large request
 		loop.GiveBuffer(c.in)
 		c.in = scratch[:n]
 		c.socket.Loop().KeepScratch()
@@ -165,7 +166,8 @@ func (c *conn) read() {
 	}
 	if !c.busy {
 		c.pump()
-	} else if len(c.in)-c.at-c.size > readAhead {
+	}
+	if c.busy && len(c.in)-c.at-c.size > readAhead {
 		c.watch(0)
 	}
 }

@@ -161,6 +161,23 @@ func TestWidenTrusts(t *testing.T) {
 	}
 }
 
+// A request that is served holds little more memory than it has bytes: thousands may wait for
+// a slow function.
+func TestHeldRequestCostsLittle(t *testing.T) {
+	h := held{make(chan *Exchange, 1)}
+	_, c := connect(t, h)
+	r := bufio.NewReader(c)
+	for size := 1 << 10; size <= 1<<20; size += size / 3 {
+		send(t, c, size)
+		x := <-h.begun
+		if room := cap(x.conn.in); room > max(4*size, keepBuffer) {
+			t.Errorf("a request of %d bytes holds %d", size, room)
+		}
+		answer(x, 1)
+		receive(t, r)
+	}
+}
+
 // A client may go away while its request is served: what it has sent stays as it is until
 // it is answered, though nobody will have the answer.
 func TestGoneClientsBodyStays(t *testing.T) {

@@ -283,6 +283,28 @@ func TestNodeMany(t *testing.T) {
 	}
 }
 
+// More comes at once than the host writes at once.
+func TestNodeManyLargePayloads(t *testing.T) {
+	t.Parallel()
+	const width = 60
+	in := startNode(t, shimtest.Options{Slots: width, Files: js(`exports.handler = async (event) => event`)})
+	manyLarge(t, in, width)
+}
+
+func manyLarge(t *testing.T, in *shimtest.Instance, width int) {
+	t.Helper()
+	var waits []func() shimtest.Result
+	payload := func(i int) string { return `"` + strings.Repeat(fmt.Sprintf("%04d", i), 30_000) + `"` }
+	for i := range width {
+		waits = append(waits, in.Begin(t, newNodeCall(fmt.Sprint("r", i), payload(i))))
+	}
+	for i, wait := range waits {
+		if got := wait(); got.Response != payload(i) {
+			t.Errorf("call %d: %d bytes, failed %v, %v", i, len(got.Response), got.Failed, got.Err)
+		}
+	}
+}
+
 // Lambda's JSON format: one object a line, a single value in its own form, errors with
 // their stack; nothing below the level.
 func TestNodeLogsInJSON(t *testing.T) {

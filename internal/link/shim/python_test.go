@@ -192,6 +192,12 @@ DEF handler(event, context):
 	})
 }
 
+func TestPythonManyLargePayloads(t *testing.T) {
+	const width = 60
+	in := startPython(t, shimtest.Options{Slots: width, Files: map[string]string{"app.py": "def handler(event, context): return event"}})
+	manyLarge(t, in, width)
+}
+
 func TestPythonHandlerNames(t *testing.T) {
 	const code = "def handler(event, context): return __name__\n"
 	files := map[string]string{

@@ -37,8 +37,8 @@ func NewStreams() (*Streams, error) {
 	return &Streams{Conn: conn, Output: r, InnerConn: inner, InnerOutput: w}, nil
 }
 
-// sendBuffer is how much may be under way in each direction, in bytes: a few large bodies,
-// so that neither side waits for the other in the middle of one.
+// sendBuffer is half of how much may be under way in each direction, in bytes, as the kernel
+// doubles it: some large bodies, so that neither side waits for the other in the middle of one.
 const sendBuffer = 1 << 20
 
 func socketPair() (net.Conn, *os.File, error) {
