@@ -253,9 +253,6 @@ func (h *hot) send() {
 	if bodiless(r.StatusCode()) {
 		r.ResetBody() // which nobody gets, and the connection would keep
 	}
-	if cap(h.call.scratch) > keptBytes {
-		h.call.scratch = nil
-	}
 	h.x.Answer(h.out, nil, closing)
 }
 
@@ -266,6 +263,9 @@ func (h *hot) trim() {
 	}
 	if cap(h.call.event)+h.call.packing.Size() > keptBytes {
 		h.call.event, h.call.packing = nil, packed.Builder{}
+	}
+	if cap(h.call.scratch) > keptBytes {
+		h.call.scratch = nil
 	}
 }
 

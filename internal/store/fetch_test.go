@@ -57,23 +57,11 @@ func TestPullOverReconnection(t *testing.T) {
 	}
 	all.Wait()
 	c.start()
+	eventually(t, s.nc.IsConnected)
 	for _, p := range pullers { // leases end with the engine that kept them
-		ack(t, connected(t, p))
+		ack(t, pullOne(t, p))
 	}
 	eventually(t, func() bool { return subscriptions(t, c.srv) <= usual && s.nc.NumSubscriptions() <= usual })
-}
-
-// connected pulls until the engine is there again.
-func connected(t *testing.T, p *Puller) (d *Delivery) {
-	t.Helper()
-	eventually(t, func() bool {
-		list, err := p.Pull(testContext(t), 1)
-		if err == nil && len(list) == 1 {
-			d = list[0]
-		}
-		return d != nil
-	})
-	return d
 }
 
 func TestPullWithoutTime(t *testing.T) {
@@ -109,7 +97,7 @@ func subscriptions(t *testing.T, srv *server.Server) (n int) {
 	return n
 }
 
-func eventually(t *testing.T, is func() bool) {
+func eventually(t testing.TB, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

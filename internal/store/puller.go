@@ -80,10 +80,10 @@ func (p *Puller) open(ctx context.Context, stale jetstream.Consumer) (jetstream.
 }
 
 // Pull returns up to n messages that wait in the line, each under a lease; none if
-// none waits, or if MaxInFlight is reached. It does not wait for messages to come. When ctx
-// ends it returns its error, or what it has got. The
-// engine acknowledges a message a moment before a line knows of it: who has published
-// one and finds nothing must look again.
+// none waits, or if MaxInFlight is reached. It does not wait for messages to come. When
+// ctx ends it returns its error, or what it has got. The engine acknowledges a message a
+// moment before a line knows of it: who has published one and finds nothing must look
+// again.
 func (p *Puller) Pull(ctx context.Context, n int) ([]*Delivery, error) {
 	c, err := p.open(ctx, nil)
 	for try := 0; err == nil; try++ {

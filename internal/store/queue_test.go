@@ -60,17 +60,16 @@ func pull(t testing.TB, p *Puller, n int) []*Delivery {
 }
 
 // pullOne pulls until there is a message: a lease that ends makes no sound.
-func pullOne(t testing.TB, p *Puller) *Delivery {
+func pullOne(t testing.TB, p *Puller) (d *Delivery) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(testTime); time.Now().Before(deadline); <-tick.C {
-		if list := pull(t, p, 1); len(list) == 1 {
-			return list[0]
+	eventually(t, func() bool {
+		list := pull(t, p, 1)
+		if len(list) == 1 {
+			d = list[0]
 		}
-	}
-	t.Fatal("nothing to pull")
-	return nil
+		return d != nil
+	})
+	return d
 }
 
 func ack(t testing.TB, d *Delivery) {
