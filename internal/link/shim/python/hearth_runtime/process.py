@@ -63,6 +63,7 @@ class Process:
         self.leaving = False
         self.left = False
         self.on_leave = lambda: self.leave(0)  # ends the process, on the main thread
+        self.wake = lambda: None  # ends the server's own wait on the main thread
         self.handlers = {}  # what the owner's code has set, by signal
         _signal.signal(_LEAVE, self._deliver_to(None))
 
@@ -82,6 +83,7 @@ class Process:
         number = _SIGTERM if callable(self.handlers.get(_SIGTERM)) else _LEAVE
         if get_ident() != guard.main:
             _signal.pthread_kill(guard.main, number)
+            self.wake()  # a signal that comes just before a wait does not end it
             return
         idle, guard.idle = guard.idle, True
         _signal.pthread_kill(guard.main, number)  # the handler has run when it returns

@@ -18,13 +18,16 @@ class Threads:
         self.jobs = SimpleQueue()  # invocations to run; None: read
         self.busy = set()  # invocations, until they are answered
         self.threads = 0
-        self.exits = SimpleQueue()
+        self.exits = SimpleQueue()  # what sys.exit raised; None: signals are to be looked at
+        runtime.process.wake = lambda: self.exits.put(None)
 
     def serve(self):
         self._grow(1)
         self.jobs.put(None)
         guard.rest()
-        error = self.exits.get()
+        error = None
+        while error is None:
+            error = self.exits.get()
         guard.idle = False
         self.runtime.process.exit(error)
 
