@@ -320,12 +320,12 @@ DEF handler(event, context):
 	}
 }
 
-// One invocation at once in a shared instance, again and again: threads are reused.
+// One invocation at once in a shared instance, again and again: no thread for each.
 func TestPythonThreadsAreWarm(t *testing.T) {
 	in := startPython(t, shimtest.Options{Slots: 100, Files: map[string]string{"app.py": `
 import threading
 def handler(event, context):
-    # main, one that runs, one that reads; others when answers are quicker than their ends
+    # main, one that leads, one that looks; others when the machine was slow
     return [3 <= threading.active_count() <= 8, threading.current_thread().name.startswith("hearth-")]
 `}})
 	for range 200 {

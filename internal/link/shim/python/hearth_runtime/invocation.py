@@ -6,7 +6,8 @@ from _thread import get_ident
 from struct import Struct
 from time import time
 
-_U64, _U32, _U16 = Struct("<Q"), Struct("<I"), Struct("<H")
+_BEGIN, _HTTP = Struct("<QB"), Struct("<IBB")
+_U32, _U16 = Struct("<I"), Struct("<H")
 
 
 class Invocation:
@@ -20,18 +21,24 @@ class Invocation:
         self.partials = {}  # unfinished lines, by thread and descriptor
         self.granted = 262144  # bytes of a streamed response that the host takes
         self.bell = None  # rung when it takes more, or none; a SimpleQueue
-        self.deadline = _U64.unpack_from(body)[0]
-        at = 9 + body[8]
+        self.deadline, length = _BEGIN.unpack_from(body)
+        at = 9 + length
         self.request_id = body[9:at].decode()
         self.arn, at = _text(body, at)
-        self.trace_id, at = _text(body, at)
-        self.client_context, at = _text(body, at)
-        self.size = _U32.unpack_from(body, at)[0]  # of the payload; the body of an HTTP event comes behind it
-        self.form = self.kind = 0
-        at += 4
+        if body[at : at + 4] == b"\0\0\0\0":
+            self.trace_id = self.client_context = ""
+            at += 4
+        else:
+            self.trace_id, at = _text(body, at)
+            self.client_context, at = _text(body, at)
+        # The size is the payload's; the body of an HTTP event comes behind it.
         if self.http:
-            self.form, self.kind = body[at], body[at + 1]
-            at += 6
+            self.size, self.form, self.kind = _HTTP.unpack_from(body, at)
+            at += 10
+        else:
+            self.size, = _U32.unpack_from(body, at)
+            self.form = self.kind = 0
+            at += 4
         self.payload = body[at:]
 
     def ring(self):

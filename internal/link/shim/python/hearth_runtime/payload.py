@@ -22,10 +22,23 @@ class _Dialect:
     memo = {}
 
 
+class _DecimalFound(Exception):
+    pass
+
+
+def _default(value):
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    decimal = sys.modules.get("decimal")
+    if decimal is not None and isinstance(value, decimal.Decimal):
+        raise _DecimalFound
+    raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
+
+
 def _by_package():
     import json
 
-    def dumps(value, default):
+    def dumps(value, default=_default):
         return json.dumps(value, ensure_ascii=False, default=default)
 
     return json.loads, dumps
@@ -48,11 +61,21 @@ def _by_core():
 
         return json.loads(text)  # which has the words for what is wrong
 
-    def dumps(value, default):
-        return "".join(make_encoder({}, default, encode_basestring, None, ": ", ", ", False, False, True)(value, 0))
+    def encoder(default):
+        return make_encoder(None, default, encode_basestring, None, ": ", ", ", False, False, True)
+
+    # It does not note where it is: one serves all threads. What contains itself then ends
+    # in a RecursionError, and the package has the words for that.
+    usual = encoder(_default)
+
+    def dumps(value, default=_default):
+        try:
+            return "".join((usual if default is _default else encoder(default))(value, 0))
+        except RecursionError:
+            return _by_package()[1](value, default)
 
     sample = {"a": [1.5, None, True, "ü\n", float("inf")], "1": {}}
-    if loads(dumps(sample, None)) != sample:
+    if loads(dumps(sample)) != sample:
         raise ValueError("the C core of json is not what it was")
     return loads, dumps
 
@@ -72,25 +95,12 @@ def decode(payload):
         raise Failure("Runtime.UnmarshalError", "Unable to unmarshal input: %s. Send the event as JSON" % error) from None
 
 
-class _DecimalFound(Exception):
-    pass
-
-
-def _default(value):
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    decimal = sys.modules.get("decimal")
-    if decimal is not None and isinstance(value, decimal.Decimal):
-        raise _DecimalFound
-    raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
-
-
 def encode(value):
     if isinstance(value, bytes):
         return value
     try:
         try:
-            text = dumps(value, _default)
+            text = dumps(value)
         except _DecimalFound:
             text = _encode_decimals(value)
         try:

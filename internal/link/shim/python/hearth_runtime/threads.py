@@ -1,29 +1,52 @@
-"""Many invocations at once, each in a thread."""
+"""Many invocations at once, with threads for those that take long."""
 
 import threading
 from _queue import SimpleQueue
+from _thread import allocate_lock
+from time import monotonic, sleep
 
 from .invocation import attribution
 from .process import guard
 
+TICK = 0.002  # seconds after which a handler counts as long
+SHORT = 0.00015  # seconds that the handlers of quick invocations take on average
+IN_A_ROW = 3  # reads of slow invocations, after which it is no coincidence
+AT_ONCE = 16  # answers that one write may carry
+APART = 0.1  # seconds for which slow invocations get threads of their own, at first
+APART_MOST = 10.0
+
 
 class Threads:
-    """Threads take turns at reading: the one that reads an invocation hands the
-    reading on and runs the invocation itself, so that between socket and handler no
-    thread has to wake another. There is always one more thread than invocations.
-    The main thread waits, and runs signal handlers and exit hooks."""
+    """One thread leads: it reads invocations and runs them one after another, so that
+    between socket and handler no thread has to wake another. That is right while
+    handlers are quick. When one is not, a second thread takes the lead from it, and for
+    a while every invocation gets a thread: the leader hands the lead on before it runs
+    one, and there is always one more thread than invocations. The main thread waits,
+    and runs signal handlers and exit hooks."""
 
     def __init__(self, runtime):
         self.runtime = runtime
-        self.jobs = SimpleQueue()  # invocations to run; None: read
+        self.lead = allocate_lock()  # to read, and to take from the queue
+        self.queue = []  # invocations that the leader has read and not yet begun, last first
+        self.jobs = SimpleQueue()  # invocations to run in a thread; None: lead
         self.busy = set()  # invocations, until they are answered
         self.threads = 0
         self.exits = SimpleQueue()  # what sys.exit raised; None: signals are to be looked at
+        self.count = 0  # invocations that a leader has begun
+        self.running = False  # the leader runs one
+        self.asleep = False  # the second thread
+        self.bell = SimpleQueue()  # wakes it
+        self.slow = 0  # reads of slow invocations, in a row
+        self.apart = False  # every invocation gets a thread
+        self.until = 0.0  # when that ends, or has ended
+        self.pause = APART
         runtime.process.wake = lambda: self.exits.put(None)
 
     def serve(self):
+        self.lead.acquire()
         self._grow(1)
         self.jobs.put(None)
+        threading.Thread(target=self._look, name="hearth-0", daemon=True).start()
         guard.rest()
         error = None
         while error is None:
@@ -33,10 +56,11 @@ class Threads:
 
     def await_window(self, invocation, sent):
         """Waits until the host takes more than the bytes that were sent, or none: the
-        thread that reads rings."""
+        thread that leads rings."""
         if invocation.bell is None:
             invocation.bell = SimpleQueue()
         if invocation.granted <= sent and not invocation.cancelled:
+            self._depose()
             invocation.bell.get()
 
     def _grow(self, wanted):
@@ -49,29 +73,84 @@ class Threads:
         while True:
             invocation = self.jobs.get()
             if invocation is None:
-                invocation = self._read()
-                if invocation is None:
+                if not self._lead():
                     return
-            self._run(invocation)
+            else:
+                self._run(invocation)
+                self.runtime.writer.flush()
             invocation = None
 
+    def _lead(self):
+        """Reads and runs until another thread leads; false at the end."""
+        lead, writer, queue = self.lead, self.runtime.writer, self.queue
+        while True:
+            if not self._read():
+                return False
+            begun, done = monotonic(), 0
+            if self.apart:
+                if begun < self.until:
+                    first = queue.pop()
+                    self._hand_on()
+                    if self._run(first):
+                        writer.flush()
+                    return True
+                self.apart = False
+            while queue:
+                if not self._run_leading(queue.pop()):
+                    return False
+                if not lead.acquire(False):
+                    writer.flush()
+                    return True
+                self.running = False
+                done += 1
+                if len(writer.pending) >= AT_ONCE:
+                    writer.flush()
+                if monotonic() - begun > SHORT * done + TICK:
+                    break
+            writer.flush()
+            if monotonic() - begun <= SHORT * done:
+                self.slow = 0
+                continue
+            self.slow += 1
+            if self.slow >= IN_A_ROW:
+                self._spread()
+            if queue:
+                self._hand_on()
+                return True
+
+    def _run_leading(self, invocation):
+        """Runs an invocation; meanwhile the lead is for others to take."""
+        self.count += 1
+        self.running = True
+        if self.asleep:
+            self.asleep = False
+            self.bell.put(None)
+        self.lead.release()
+        return self._run(invocation)
+
     def _read(self):
-        """Gives an invocation to run, once others are told to do the rest."""
+        """Reads invocations into the queue and tells how many; 0 at the end."""
         runtime = self.runtime
         while True:
             found = runtime.reader.read()
             if found is None:
                 runtime.process.hang_up()
-                return None
+                return 0
             ready = runtime.intake.take(found)
-            if not ready:
-                continue
-            self.busy.update(ready)
-            for invocation in ready[1:]:
-                self.jobs.put(invocation)
-            self._grow(len(self.busy) + 1)
-            self.jobs.put(None)
-            return ready[0]
+            if ready:
+                self.busy.update(ready)
+                ready.reverse()
+                self.queue += ready
+                return len(ready)
+
+    def _hand_on(self):
+        """Gives what is in the queue to threads, and the lead, which the caller has, to
+        another one."""
+        queue = self.queue
+        while queue:
+            self.jobs.put(queue.pop())
+        self._grow(len(self.busy) + 1)
+        self.jobs.put(None)
 
     def _run(self, invocation):
         attribution.enter(invocation)
@@ -79,8 +158,37 @@ class Threads:
             self.runtime.call(invocation, guarded=False)
         except SystemExit as error:
             self.exits.put(error)
-            return
+            return False
         finally:
             attribution.enter(None)
-        self.runtime.writer.flush()
         self.busy.discard(invocation)
+        return True
+
+    def _spread(self):
+        """For a while every invocation gets a thread; longer each time, unless handlers
+        have been quick for long in between."""
+        now = monotonic()
+        self.pause = APART if now - self.until > 10 * self.pause else min(2 * self.pause, APART_MOST)
+        self.apart, self.until, self.slow = True, now + self.pause, 0
+
+    def _depose(self):
+        """Takes the lead from a thread that runs an invocation, if one does."""
+        if self.lead.acquire(False):
+            self.running = False
+            self._spread()
+            self._hand_on()
+
+    def _look(self):
+        """Looks whether the leader's invocation takes long; sleeps when there is none."""
+        while True:
+            self.asleep = True
+            if not self.running:
+                self.bell.get()
+            self.asleep = False
+            seen = -1
+            while self.running or self.count != seen:
+                seen = self.count
+                sleep(TICK)
+                if self.running and self.count == seen:
+                    self._depose()
+                    self.runtime.writer.flush()
