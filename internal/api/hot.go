@@ -215,6 +215,19 @@ func (h *hot) answer() {
 	if err == nil {
 		h.memory = result.Memory
 	}
+	switch {
+	case err != nil:
+	case h.url:
+		s.targets.learn(h.target, h.at.segment, nil)
+		if h.quickURL(result) {
+			return
+		}
+	default:
+		s.targets.learn(h.target, h.at.segment, h.at.query)
+		if h.quickResult(result) {
+			return
+		}
+	}
 	ctx.Response.Reset()
 	ctx.Response.Header.SetNoDefaultContentType(true)
 	switch {
@@ -223,10 +236,8 @@ func (h *hot) answer() {
 	case err != nil:
 		s.failLambda(ctx, h.id, h.target.explain(err))
 	case h.url:
-		s.targets.learn(h.target, h.at.segment, nil)
 		s.answerURL(ctx, &h.call, h.id, result)
 	default:
-		s.targets.learn(h.target, h.at.segment, h.at.query)
 		writeResult(ctx, h.id, result, false)
 	}
 	h.send()
@@ -238,10 +249,7 @@ func (h *hot) send() {
 	if closing {
 		r.SetConnectionClose()
 	}
-	if h.s.log.Enabled(h.s.work, slog.LevelDebug) {
-		h.s.log.Debug("request", slog.String("method", string(h.x.Method)), slog.String("uri", string(h.x.Target)),
-			slog.Int("status", r.StatusCode()), slog.String("from", h.x.Remote.String()), slog.Duration("took", time.Since(h.began)))
-	}
+	h.logged(r.StatusCode())
 	if body := r.Body(); len(body) > joinBytes && !bodiless(r.StatusCode()) {
 		r.Header.SetContentLength(len(body))
 		h.out = r.Header.AppendBytes(h.out[:0])
@@ -254,6 +262,13 @@ func (h *hot) send() {
 		r.ResetBody() // which nobody gets, and the connection would keep
 	}
 	h.x.Answer(h.out, nil, closing)
+}
+
+func (h *hot) logged(status int) {
+	if h.s.log.Enabled(h.s.work, slog.LevelDebug) {
+		h.s.log.Debug("request", slog.String("method", string(h.x.Method)), slog.String("uri", string(h.x.Target)),
+			slog.Int("status", status), slog.String("from", h.x.Remote.String()), slog.Duration("took", time.Since(h.began)))
+	}
 }
 
 // trim gives up buffers that only an unusual request needed.

@@ -187,7 +187,7 @@ func (c *call) appendContext1(b []byte, in *eventInput, m *httpMatch, path []byt
 	str("protocol", in.protocol)
 	str("requestId", []byte(in.requestID))
 	b = append(b, `,"requestTime":"`...)
-	b = in.now.UTC().AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
+	b = append(b, stampOf(in.now).event...)
 	b = append(b, `","requestTimeEpoch":`...)
 	b = strconv.AppendInt(b, in.now.UnixMilli(), 10)
 	str("resourceId", []byte(m.key))

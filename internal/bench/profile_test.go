@@ -67,7 +67,7 @@ func TestStages(t *testing.T) {
 		stageWake:    {"internal/runtime/syscall/linux.EpollWait < runtime.netpoll < runtime.findRunnable < runtime.schedule", "hearth/internal/loop.(*Loop).wait < hearth/internal/loop.(*Loop).run"},
 		stageBack:    {"syscall.read < hearth/internal/link.(*Conn).read < hearth/internal/link.(*Conn).run"},
 		stageAccount: {"hash/crc32.Update < hearth/internal/logs.(*journal).append", "hearth/internal/worker.(*Worker).finish"},
-		stageAnswer:  {"hearth/internal/api.eachMember < hearth/internal/api.(*Server).answerURL", "github.com/valyala/fasthttp.(*ResponseHeader).SetCanonical"},
+		stageAnswer:  {"hearth/internal/api.eachMember < hearth/internal/api.(*Server).answerURL", "hearth/internal/api.appendHeader < hearth/internal/api.(*hot).quickURL", "hearth/internal/api.(*call).usualHeaders"},
 		stageSend:    {"syscall.write < hearth/internal/api.(*conn).Write < bufio.(*Writer).Flush"},
 		stageCollect: {"runtime.scanobject < runtime.gcDrain < runtime.gcBgMarkWorker"},
 		stageOther:   {"github.com/nats-io/nats-server/v2/server.(*Server).run"},

@@ -90,7 +90,7 @@ func stageRules() []rule {
 		{stageRead, `^hearth/internal/api(/front)?\..*\(\*conn\)\.(Read|read|fill)|^bufio\.\(\*Reader\)\.fill$`},
 		{stageParse, `^hearth/internal/api(/front)?\..*(?i:parse|header.*read|readHead|request\))`},
 		{stageEncode, `^hearth/internal/hearth/packed\.|^hearth/internal/api(/front)?\..*(\(\*call\)\.(build|pack)|(?i:event))`},
-		{stageAnswer, `^hearth/internal/api(/front)?\..*(?i:answer|response|eachMember|unquote|reply|result)`},
+		{stageAnswer, `^hearth/internal/api(/front)?\..*(?i:answer|response|eachMember|unquote|reply|result|quick|usual|append(Head|Header|Instance|Canonical)$)`},
 		{stageRoute, `^hearth/internal/api(/front)?\.`},
 
 		{stageAnswer, `fasthttp\..*(Response|writeResponse|releaseWriter|acquireWriter)`},

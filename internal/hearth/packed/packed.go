@@ -84,33 +84,46 @@ func (b *Builder) Add(k Kind, s []byte) {
 func (b *Builder) AddString(k Kind, s string) {
 	begin := len(b.text)
 	b.text = append(b.text, s...)
-	b.mend(begin)
+	if !IsASCII(b.text[begin:]) {
+		b.text = b.text[:begin]
+		b.mend(s)
+	}
 	b.End(k)
 }
 
 // Write adds a part of a string, which End ends. Bytes that are not UTF-8 become U+FFFD.
 func (b *Builder) Write(s []byte) {
-	begin := len(b.text)
+	if !IsASCII(s) {
+		b.mend(string(s))
+		return
+	}
 	b.text = append(b.text, s...)
-	b.mend(begin)
 }
 
 // WriteText is Write for the text of a header: what is not UTF-8 is taken for
 // ISO-8859-1, which HTTP headers once were.
 func (b *Builder) WriteText(s []byte) {
-	if IsASCII(s) || utf8.Valid(s) {
-		b.Write(s)
-		return
-	}
-	b.ascii = false
-	for _, c := range s {
-		b.text = utf8.AppendRune(b.text, rune(c))
+	switch {
+	case IsASCII(s):
+		b.text = append(b.text, s...)
+	case utf8.Valid(s):
+		b.ascii = false
+		b.text = append(b.text, s...)
+	default:
+		b.ascii = false
+		for _, c := range s {
+			b.text = utf8.AppendRune(b.text, rune(c))
+		}
 	}
 }
 
 // End ends a string of which all parts are written.
 func (b *Builder) End(k Kind) {
-	b.lengths = binary.AppendUvarint(b.lengths, uint64(len(b.text)-b.begin))
+	if n := len(b.text) - b.begin; n < 0x80 { // nearly all
+		b.lengths = append(b.lengths, byte(n))
+	} else {
+		b.lengths = binary.AppendUvarint(b.lengths, uint64(n))
+	}
 	b.text = append(b.text, 0)
 	b.strings++
 	b.begin = len(b.text)
@@ -125,19 +138,10 @@ func (b *Builder) Buffer() []byte { return b.text }
 // Wrote takes back what Buffer has lent, with a part of a string, ASCII, appended.
 func (b *Builder) Wrote(text []byte) { b.text = text }
 
-// mend sees to it that the text from begin on is UTF-8.
-func (b *Builder) mend(begin int) {
-	s := b.text[begin:]
-	if IsASCII(s) {
-		return
-	}
+// mend adds what is not all ASCII, as UTF-8.
+func (b *Builder) mend(s string) {
 	b.ascii = false
-	if utf8.Valid(s) {
-		return
-	}
-	text := string(s)
-	b.text = b.text[:begin]
-	for _, r := range text { // one U+FFFD for each bad byte
+	for _, r := range s { // one U+FFFD for each bad byte
 		b.text = utf8.AppendRune(b.text, r)
 	}
 }
@@ -174,11 +178,13 @@ func IsASCII(s []byte) bool {
 		}
 		s = s[32:]
 	}
-	for len(s) >= 8 {
-		if binary.LittleEndian.Uint64(s)&highs != 0 {
-			return false
+	if len(s) >= 8 {
+		last := binary.LittleEndian.Uint64(s[len(s)-8:])
+		for len(s) >= 8 {
+			last |= binary.LittleEndian.Uint64(s)
+			s = s[8:]
 		}
-		s = s[8:]
+		return last&highs == 0
 	}
 	for _, c := range s {
 		if c >= utf8.RuneSelf {
