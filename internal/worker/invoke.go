@@ -218,13 +218,13 @@ func (w *Worker) refusal(inv *hearth.Invocation, err error) (*hearth.Result, err
 
 func (w *Worker) releaseAt(lease pool.Lease, now time.Time) {
 	next, destroy := lease.Release(now)
-	if next.Waiter != nil {
-		answer(next.Waiter, grant{lease: next.Lease})
-	}
 	if destroy {
 		w.destroy(lease.Instance)
 	}
-	if w.pool.Awaited() {
+	switch {
+	case next.Waiter != nil:
+		answer(next.Waiter, grant{lease: next.Lease})
+	case w.pool.Awaited():
 		w.poke() // for the room of one that is idle now
 	}
 }
