@@ -24,7 +24,7 @@ func (h *hot) quickResult(result *hearth.Result) bool {
 		return false
 	}
 	h.trim()
-	h.out = appendResultHead(h.out[:0], h.id, result, h.s.now())
+	h.out = appendResultHead(h.out[:0], h.id, result, h.x.Now())
 	h.sendQuick(fasthttp.StatusOK, result.Payload)
 	return true
 }
@@ -35,7 +35,7 @@ func (h *hot) quickURL(result *hearth.Result) bool {
 		return false
 	}
 	h.trim()
-	out, status, body, ok := h.call.quickAnswer(h.out[:0], result.Payload, result.Body, h.s.now())
+	out, status, body, ok := h.call.quickAnswer(h.out[:0], result.Payload, result.Body, h.x.Now())
 	if h.out = out; !ok {
 		return false
 	}

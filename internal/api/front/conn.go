@@ -64,6 +64,9 @@ func (x *Exchange) Answer(first, body []byte, closing bool) {
 // Closing tells whether the answer must tell the client that the connection closes.
 func (x *Exchange) Closing() bool { return x.Close || x.conn.front.draining.Load() }
 
+// Now is the time, up to a second late: enough for a Date.
+func (x *Exchange) Now() time.Time { return time.Unix(0, x.conn.front.now.Load()) }
+
 // Detach takes the connection out of the front's hands, for an answer of another kind;
 // rest has come behind the request. The exchange is over.
 func (x *Exchange) Detach() (c net.Conn, rest []byte, err error) {
