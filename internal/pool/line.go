@@ -57,8 +57,9 @@ func (p *Pool) awaitedLocked() bool {
 	return slices.ContainsFunc(p.line.before(nil), func(g *Group) bool { return !g.waitsFor().none() })
 }
 
-// Awaited tells whether invocations may be waiting for room. After a Release or a Refill
-// the caller should then call Expire, which may have a start for them. It takes no lock.
+// Awaited tells whether invocations may be waiting for room. After a Refill, or a Release
+// that granted nothing, the caller should then call Expire, which may have a start for
+// them. It takes no lock.
 func (p *Pool) Awaited() bool { return p.line.len.Load() > 0 }
 
 // nudge has the first of those who wait for room ask for it soon, as some may have become
