@@ -93,7 +93,12 @@ func (p hotPaths) Begin(x *front.Exchange) {
 
 // Done implements front.Handler.
 func (hotPaths) Done(x *front.Exchange) {
-	if h, _ := x.Memory.(*hot); h != nil && h.memory != nil {
+	h, _ := x.Memory.(*hot)
+	if h == nil {
+		return
+	}
+	clear(h.call.pairs) // which may be parts of the result
+	if h.memory != nil {
 		h.ctx.Response.ResetBody() // which lies there, too
 		loop.GiveBuffer(h.memory)
 		h.memory = nil

@@ -188,6 +188,8 @@ func isSpecial(name []byte) bool {
 		return equalFold(name, "server") || equalFold(name, "set-cookie")
 	case 'k', 'p', 't', 'u':
 		return isFraming(name)
+	case 'x': // the platform's own
+		return equalFold(name, "x-amzn-requestid") || len(name) > len("x-hearth-") && equalFold(name[:len("x-hearth-")], "x-hearth-")
 	}
 	return false
 }

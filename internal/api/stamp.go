@@ -13,16 +13,18 @@ type stamp struct {
 	date   string // of the header Date
 }
 
-// lastStamp is the one that was asked for last: requests of one second share it.
-var lastStamp atomic.Pointer[stamp]
+// lastStamps are those that were asked for last, of an even and of an odd second:
+// requests of one second share theirs, also while some of their clocks are a little late.
+var lastStamps [2]atomic.Pointer[stamp]
 
 func stampOf(now time.Time) *stamp {
 	second := now.Unix()
-	s := lastStamp.Load()
+	last := &lastStamps[second&1]
+	s := last.Load()
 	if s == nil || s.second != second {
 		utc := now.UTC()
 		s = &stamp{second: second, event: utc.Format("02/Jan/2006:15:04:05 -0700"), date: utc.Format(http.TimeFormat)}
-		lastStamp.Store(s)
+		last.Store(s)
 	}
 	return s
 }

@@ -99,6 +99,7 @@ func (w *Worker) aborted(g *pool.Group, err error) {
 	for range out.Start {
 		w.start(g)
 	}
+	w.poke() // the next try has its time
 }
 
 // poke makes the expiry loop look at once: memory has become free.

@@ -74,6 +74,11 @@ DEF handler(event, context):
         a = []
         a.append(a)
         return a
+    if event == "circle of many rows":
+        sys.setrecursionlimit(200000)
+        rows = {"rows": ["row"] * 20000}
+        rows["me"] = rows
+        return rows
     if event == "generator": return (x for x in [1])
     return "fine"
 `, func(t *testing.T, in *shimtest.Instance) {
@@ -98,6 +103,7 @@ DEF handler(event, context):
 			{"binary", "Runtime.MarshalError", []string{"utf-8", "the result['b']", "base64"}},
 			{"circle", "Runtime.MarshalError", []string{"Circular"}},
 			{"generator", "Runtime.MarshalError", []string{"generator", "list("}},
+			{"circle of many rows", "Runtime.MarshalError", []string{"Circular"}},
 		} {
 			r := in.Call(t, test.event, `"`+test.event+`"`)
 			doc := wantFailure(t, r, test.kind, test.words...)

@@ -129,3 +129,48 @@ func TestPythonWaitersRunAtOnce(t *testing.T) {
 		t.Errorf("took %v; they did not run at once", took)
 	}
 }
+
+// Where the process may have no more threads, those that there are do all the work, and
+// others come when they may.
+func TestPythonWithoutMoreThreads(t *testing.T) {
+	in := startPython(t, shimtest.Options{Slots: 40, Files: map[string]string{"app.py": `
+import threading, time
+real = threading._start_new_thread
+
+def refuse(*args):
+    raise RuntimeError("can't start new thread")
+
+def handler(event, context):
+    if event == "starve":
+        threading._start_new_thread = refuse
+    elif event == "feed":
+        threading._start_new_thread = real
+    else:
+        time.sleep(event)
+    return event
+`}})
+	together := func(n int, seconds string) time.Duration {
+		start := time.Now()
+		var waits []func() shimtest.Result
+		for i := range n {
+			call := link.NewCall()
+			call.ID = fmt.Sprint(i)
+			call.Payload = []byte(seconds)
+			waits = append(waits, in.Begin(t, call))
+		}
+		for _, wait := range waits {
+			wantJSON(t, wait(), seconds)
+		}
+		return time.Since(start)
+	}
+	wantJSON(t, in.Call(t, "r", `"starve"`), `"starve"`)
+	if took := together(6, "0.1"); took < 500*time.Millisecond {
+		t.Errorf("six took %v; where did their threads come from?", took)
+	}
+	together(30, "0.001")
+	wantJSON(t, in.Call(t, "r", `"feed"`), `"feed"`)
+	together(20, "0.05") // some may still have come before others might
+	if took := together(20, "0.5"); took > 5*time.Second {
+		t.Errorf("twenty took %v; they did not run at once", took)
+	}
+}

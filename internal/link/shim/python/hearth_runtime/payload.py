@@ -61,18 +61,8 @@ def _by_core():
 
         return json.loads(text)  # which has the words for what is wrong
 
-    def encoder(default):
-        return make_encoder(None, default, encode_basestring, None, ": ", ", ", False, False, True)
-
-    # It does not note where it is: one serves all threads. What contains itself then ends
-    # in a RecursionError, and the package has the words for that.
-    usual = encoder(_default)
-
     def dumps(value, default=_default):
-        try:
-            return "".join((usual if default is _default else encoder(default))(value, 0))
-        except RecursionError:
-            return _by_package()[1](value, default)
+        return "".join(make_encoder({}, default, encode_basestring, None, ": ", ", ", False, False, True)(value, 0))
 
     sample = {"a": [1.5, None, True, "ü\n", float("inf")], "1": {}}
     if loads(dumps(sample)) != sample:

@@ -30,10 +30,12 @@ class Threads:
         self.queue = []  # invocations that the leader has read and not yet begun, last first
         self.jobs = SimpleQueue()  # invocations to run in a thread; None: lead
         self.busy = set()  # invocations, until they are answered
+        self.growing = allocate_lock()
         self.threads = 0
+        self.short = False  # of threads: the process may have no more
         self.exits = SimpleQueue()  # what sys.exit raised; None: signals are to be looked at
         self.count = 0  # invocations that a leader has begun
-        self.running = False  # the leader runs one
+        self.running = None  # the one that the leader runs
         self.asleep = False  # the second thread
         self.bell = SimpleQueue()  # wakes it
         self.slow = 0  # reads of slow invocations, in a row
@@ -44,9 +46,9 @@ class Threads:
 
     def serve(self):
         self.lead.acquire()
-        self._grow(1)
+        self._start(self._work)
+        self._start(self._look)
         self.jobs.put(None)
-        threading.Thread(target=self._look, name="hearth-0", daemon=True).start()
         guard.rest()
         error = None
         while error is None:
@@ -60,13 +62,25 @@ class Threads:
         if invocation.bell is None:
             invocation.bell = SimpleQueue()
         if invocation.granted <= sent and not invocation.cancelled:
-            self._depose()
+            if self.running is invocation:
+                self._depose()
             invocation.bell.get()
 
-    def _grow(self, wanted):
-        while self.threads < wanted:
-            self.threads += 1
-            threading.Thread(target=self._work, name="hearth-%d" % self.threads, daemon=True).start()
+    def _start(self, work):
+        threading.Thread(target=work, name="hearth-%d" % self.threads, daemon=True).start()
+        self.threads += 1
+
+    def _grow(self):
+        """Sees to one more thread than there are invocations, and one that looks. If the
+        process may have no more, those that there are do what there is to do."""
+        with self.growing:
+            try:
+                while self.threads < len(self.busy) + 2:
+                    self._start(self._work)
+                self.short = False
+            except RuntimeError:
+                self.short = True
+                self._rouse()
 
     def _work(self):
         attribution.enter(None)
@@ -101,7 +115,7 @@ class Threads:
                 if not lead.acquire(False):
                     writer.flush()
                     return True
-                self.running = False
+                self.running = None
                 done += 1
                 if len(writer.pending) >= AT_ONCE:
                     writer.flush()
@@ -121,10 +135,8 @@ class Threads:
     def _run_leading(self, invocation):
         """Runs an invocation; meanwhile the lead is for others to take."""
         self.count += 1
-        self.running = True
-        if self.asleep:
-            self.asleep = False
-            self.bell.put(None)
+        self.running = invocation
+        self._rouse()
         self.lead.release()
         return self._run(invocation)
 
@@ -149,7 +161,7 @@ class Threads:
         queue = self.queue
         while queue:
             self.jobs.put(queue.pop())
-        self._grow(len(self.busy) + 1)
+        self._grow()
         self.jobs.put(None)
 
     def _run(self, invocation):
@@ -174,21 +186,29 @@ class Threads:
     def _depose(self):
         """Takes the lead from a thread that runs an invocation, if one does."""
         if self.lead.acquire(False):
-            self.running = False
+            self.running = None
             self._spread()
             self._hand_on()
+            self.runtime.writer.flush()
+
+    def _rouse(self):
+        if self.asleep:
+            self.asleep = False
+            self.bell.put(None)
 
     def _look(self):
-        """Looks whether the leader's invocation takes long; sleeps when there is none."""
+        """Looks whether the leader's invocation takes long, and whether there may be more
+        threads again; sleeps when there is nothing to look for."""
         while True:
             self.asleep = True
-            if not self.running:
+            if self.running is None and not self.short:
                 self.bell.get()
             self.asleep = False
             seen = -1
-            while self.running or self.count != seen:
+            while self.running is not None or self.short or self.count != seen:
                 seen = self.count
                 sleep(TICK)
-                if self.running and self.count == seen:
+                if self.short:
+                    self._grow()
+                if self.running is not None and self.count == seen:
                     self._depose()
-                    self.runtime.writer.flush()
