@@ -58,7 +58,7 @@ func (s *suite) updates() error {
 	if _, err := p.call("/fn/updated/"); err != nil {
 		return err
 	}
-	x, d := s.viaURL(p, "updated"), max(s.cfg.Duration, 3*time.Second)
+	x, d := s.viaURL(p, "updated"), max(s.cfg.Duration, 8*time.Second) // a tail needs many, of requests and of updates
 	if _, err := s.turn(x, connections, time.Second); err != nil {
 		return err
 	}
