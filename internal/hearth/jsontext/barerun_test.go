@@ -2,6 +2,7 @@ package jsontext
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -32,9 +33,9 @@ func TestBareRun(t *testing.T) {
 	})
 }
 
-// Every place of every byte within and beside the chunks.
+// Every place of every byte, in blocks of 32 and beside them.
 func TestBareRunEverywhere(t *testing.T) {
-	for _, size := range []int{31, 32, 33, longRun - 1, longRun, longRun + 33, chunk - 1, chunk, chunk + 1, 2*chunk + 40} {
+	for _, size := range []int{31, 32, 33, 255, 256, 289, 4095, 4096, 4097, 8232} {
 		b := bytes.Repeat([]byte("x"), size)
 		for at := 0; at < size; at += 1 + size/600 {
 			for _, c := range []byte{0, 0x1f, '"', '\\', 0x7f, 0x80, 0xff} {
@@ -48,14 +49,20 @@ func TestBareRunEverywhere(t *testing.T) {
 	}
 }
 
+// BenchmarkBareRun takes texts apart as whoever checks or writes them does: run by run,
+// each call given all that is left.
 func BenchmarkBareRun(b *testing.B) {
-	for name, size := range map[string]int{"20": 20, "200": 200, "300": 300, "6MB": 6e6} {
-		text := bytes.Repeat([]byte("x"), size)
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(size))
+	const size = 1 << 20
+	for _, text := range []struct{ name, repeated string }{
+		{"nothing special", "x"}, {"every 20", strings.Repeat("x", 19) + "\n"}, {"every 2", "x\n"},
+		{"every 300", strings.Repeat("x", 299) + "\n"}, {"every 600", strings.Repeat("x", 599) + "\n"},
+	} {
+		b.Run(text.name, func(b *testing.B) {
+			b.SetBytes(size)
+			all := []byte(strings.Repeat(text.repeated, size/len(text.repeated)))
 			for b.Loop() {
-				if BareRun(text) != size {
-					b.Fatal("not all of it")
+				for at := 0; at < len(all); at++ {
+					at += BareRun(all[at:])
 				}
 			}
 		})

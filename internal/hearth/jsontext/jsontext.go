@@ -3,7 +3,6 @@
 package jsontext
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
@@ -93,12 +92,6 @@ const (
 // whatever follows them: ASCII but for control characters, quote and backslash.
 func BareRun(b []byte) int {
 	rest := b
-	for len(rest) >= longRun {
-		n := bareChunk(rest[:min(len(rest), chunk)])
-		if rest = rest[n:]; n < chunk {
-			break
-		}
-	}
 	for len(rest) >= 32 {
 		some := special(binary.LittleEndian.Uint64(rest)) | special(binary.LittleEndian.Uint64(rest[8:])) |
 			special(binary.LittleEndian.Uint64(rest[16:])) | special(binary.LittleEndian.Uint64(rest[24:]))
@@ -120,40 +113,6 @@ func BareRun(b []byte) int {
 	}
 	return len(b)
 }
-
-const (
-	// longRun is from what length on looking for one byte after the other pays, and chunk
-	// is how much is looked at before it leaves the nearest cache.
-	longRun = 256
-	chunk   = 4096
-)
-
-// bareChunk is how many bytes at the beginning of a long b surely stand for themselves: a
-// multiple of 32. Quotes and backslashes are looked for by the vector instructions that
-// bytes has; the rest are two comparisons instead of four.
-func bareChunk(b []byte) int {
-	end := b
-	if i := bytes.IndexByte(end, '"'); i >= 0 {
-		end = end[:i]
-	}
-	if i := bytes.IndexByte(end, '\\'); i >= 0 {
-		end = end[:i]
-	}
-	rest := end
-	for len(rest) >= 32 {
-		w, x := binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
-		y, z := binary.LittleEndian.Uint64(rest[16:]), binary.LittleEndian.Uint64(rest[24:])
-		if (w|x|y|z|^((w+printable)&(x+printable)&(y+printable)&(z+printable)))&highs != 0 {
-			break
-		}
-		rest = rest[32:]
-	}
-	return len(end) - len(rest)
-}
-
-// printable has the high bit of each ASCII byte set that is no control character, when
-// it is added.
-const printable = (0x80 - ' ') * ones
 
 // special sets the high bit of each of eight bytes that does not stand for itself. Behind
 // the first that is not ASCII it may be wrong: carries come from there.
