@@ -180,14 +180,12 @@ func (c *call) usualHeaders(object []byte) (kind []byte, ok bool) {
 // isSpecial tells the headers that are not simply passed on.
 func isSpecial(name []byte) bool {
 	switch name[0] | 0x20 {
-	case 'c':
-		return equalFold(name, "content-encoding") || equalFold(name, "content-length") || equalFold(name, "connection")
+	case 'c', 'k', 'p', 't', 'u':
+		return isFraming(name) || equalFold(name, "content-encoding")
 	case 'd':
 		return equalFold(name, "date")
 	case 's':
 		return equalFold(name, "server") || equalFold(name, "set-cookie")
-	case 'k', 'p', 't', 'u':
-		return isFraming(name)
 	case 'x': // the platform's own
 		return equalFold(name, "x-amzn-requestid") || len(name) > len("x-hearth-") && equalFold(name[:len("x-hearth-")], "x-hearth-")
 	}

@@ -22,23 +22,10 @@ class _Dialect:
     memo = {}
 
 
-class _DecimalFound(Exception):
-    pass
-
-
-def _default(value):
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    decimal = sys.modules.get("decimal")
-    if decimal is not None and isinstance(value, decimal.Decimal):
-        raise _DecimalFound
-    raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
-
-
 def _by_package():
     import json
 
-    def dumps(value, default=_default):
+    def dumps(value, default):
         return json.dumps(value, ensure_ascii=False, default=default)
 
     return json.loads, dumps
@@ -61,11 +48,11 @@ def _by_core():
 
         return json.loads(text)  # which has the words for what is wrong
 
-    def dumps(value, default=_default):
+    def dumps(value, default):
         return "".join(make_encoder({}, default, encode_basestring, None, ": ", ", ", False, False, True)(value, 0))
 
     sample = {"a": [1.5, None, True, "ü\n", float("inf")], "1": {}}
-    if loads(dumps(sample)) != sample:
+    if loads(dumps(sample, None)) != sample:
         raise ValueError("the C core of json is not what it was")
     return loads, dumps
 
@@ -85,12 +72,25 @@ def decode(payload):
         raise Failure("Runtime.UnmarshalError", "Unable to unmarshal input: %s. Send the event as JSON" % error) from None
 
 
+class _DecimalFound(Exception):
+    pass
+
+
+def _default(value):
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    decimal = sys.modules.get("decimal")
+    if decimal is not None and isinstance(value, decimal.Decimal):
+        raise _DecimalFound
+    raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
+
+
 def encode(value):
     if isinstance(value, bytes):
         return value
     try:
         try:
-            text = dumps(value)
+            text = dumps(value, _default)
         except _DecimalFound:
             text = _encode_decimals(value)
         try:
